@@ -1,0 +1,75 @@
+"""The command line: `scoville COMMAND`. It joins the rooms, prints their records, and holds no arithmetic.
+
+One module per command; each imports its rooms inside the function, so that `scoville --help` stays quick.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from scoville import __version__
+from scoville.errors import ScovilleError
+
+__all__ = ["app", "main"]
+
+
+class _Commands(TyperGroup):
+    """Ends a command that failed with one sentence and the exit code that belongs to it."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ScovilleError as error:
+            typer.echo(f"scoville: {error}", err=True)
+            raise typer.Exit(2) from error
+        except (KeyboardInterrupt, typer.Abort) as stop:
+            typer.echo("scoville: interrupted; nothing was left half-written", err=True)
+            raise typer.Exit(130) from stop
+
+
+app = typer.Typer(
+    name="scoville",
+    cls=_Commands,
+    help="What every token costs you, on which chip, and whether it pays to own that chip.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"scoville {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line and end the process.
+
+    Exit code 0: done; 1: the reader of the output closed it early (`| head`); 2: something the user can put right,
+    said in one sentence on stderr; 130: interrupted.
+    """
+    try:
+        try:
+            app(prog_name="scoville")
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # The interpreter flushes stdout once more on its way out; give it somewhere that takes it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
