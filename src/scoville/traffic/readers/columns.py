@@ -1,0 +1,207 @@
+"""Named columns of a CSV or Parquet file, read in bulk; on any trouble the first wrong line is found and named.
+
+The fast path reads typed columns with polars and checks them as arrays. Only if that fails is the file walked line by
+line, with the same rules, to name file, line and field.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoville.errors import TrafficError, nearest
+from scoville.traffic.trace import INT32_MAX
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_SECONDS_IN = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "min": 60.0, "h": 3600.0}
+UNITS = (*_SECONDS_IN, "iso")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column to read: its header, the Trace field it becomes, and what it may hold.
+
+    unit is that of a time (one of UNITS; "iso" is a date and time in text, ISO 8601, UTC), "" for integers.
+    """
+
+    field: str
+    header: str
+    unit: str = ""
+    low: int = 0
+    high: int = INT32_MAX
+
+    @property
+    def expected(self) -> str:
+        """What is allowed, for error sentences."""
+        if self.unit == "iso":
+            return "a date and time such as 2023-11-16 18:15:46.6805900"
+        if self.unit:
+            return "a finite number" if self.field == "arrival_s" else "a finite number >= 0"
+        return f"an integer >= {self.low}" if self.high >= INT32_MAX else f"an integer from {self.low} to {self.high}"
+
+
+def read_csv(path: Path, columns: Sequence[Column]) -> dict[str, NDArray[np.generic]]:
+    """Arrays of shape (rows,) by Trace field; times in seconds, dates counted from the earliest.
+
+    Raises TrafficError naming file, line and field of the first wrong value, or the columns that are missing.
+    """
+    import polars as pl
+
+    require(path, header_of(path), columns)
+    types = {c.header: pl.String if c.unit == "iso" else pl.Float64 if c.unit else pl.Int64 for c in columns}
+    try:
+        frame = pl.read_csv(path, columns=[c.header for c in columns], schema_overrides=types, null_values=None)
+        return {c.field: _values(frame.get_column(c.header), c) for c in columns}
+    except (pl.exceptions.PolarsError, _WrongValueError) as error:
+        _name_wrong_line(path, columns)
+        raise TrafficError(f"{path.name}: cannot be read as CSV: {str(error).splitlines()[0]}") from None
+
+
+def read_parquet(path: Path, columns: Sequence[Column]) -> dict[str, NDArray[np.generic]]:
+    """As read_csv, from a Parquet file; rows are named by their number from 1. Integers must be stored as integers."""
+    import polars as pl
+
+    try:
+        schema = pl.read_parquet_schema(path)
+    except pl.exceptions.PolarsError as error:
+        raise TrafficError(f"{path.name}: not a Parquet file: {str(error).splitlines()[0]}") from None
+    require(path, list(schema), columns)
+    for c in columns:
+        stored = schema[c.header]
+        fits = stored.is_numeric() if c.unit else stored.is_integer()
+        if not (stored.is_temporal() or stored == pl.String if c.unit == "iso" else fits):
+            raise TrafficError(f"{path.name}: column {c.header} is stored as {stored}; expected {c.expected}")
+    out: dict[str, NDArray[np.generic]] = {}
+    for c in columns:
+        try:
+            out[c.field] = _values(pl.read_parquet(path, columns=[c.header]).get_column(c.header), c)
+        except _WrongValueError as wrong:
+            raise TrafficError(f"{path.name}: row {wrong.row + 1}: {wrong}; expected {c.expected}") from None
+    return out
+
+
+def header_of(path: Path) -> list[str]:
+    """Column names of a CSV file, from its first line. Raises TrafficError if the file is empty."""
+    with opened(path) as lines:
+        first = next(csv.reader(lines), None)
+    if not first:
+        raise TrafficError(f"{path.name}:1: the file is empty; expected a line of column names")
+    return first
+
+
+def require(path: Path, present: Sequence[str], columns: Sequence[Column]) -> None:
+    """Raises TrafficError if a wanted column is absent from `present`, or is there twice."""
+    for c in columns:
+        if present.count(c.header) > 1:
+            raise TrafficError(f"{path.name}:1: column {c.header} is there {present.count(c.header)} times")
+        if c.header not in present:
+            raise TrafficError(
+                f"{path.name}:1: no column {c.header} for {c.field}; {nearest(c.header, present)}"
+                " (name it with --columns, e.g. arrival=ts[ms],input=prompt,output=answer)"
+            )
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[TextIO]:
+    """The file as text, decompressed if it ends in .gz. Raises TrafficError if it cannot be read or is not UTF-8."""
+    try:
+        if path.suffix == ".gz":
+            with gzip.open(path, "rt", encoding="utf-8-sig", newline="") as unpacked:
+                yield unpacked
+        else:
+            with path.open(encoding="utf-8-sig", newline="") as plain:
+                yield plain
+    except (OSError, EOFError) as error:
+        raise TrafficError(f"{path.name}: cannot be read: {error}") from None
+    except UnicodeDecodeError:
+        raise TrafficError(f"{path.name}: is not UTF-8 text") from None
+
+
+class _WrongValueError(Exception):
+    def __init__(self, row: int, text: str) -> None:
+        super().__init__(text)
+        self.row = row
+
+
+def _values(series: pl.Series, column: Column) -> NDArray[np.generic]:
+    """The series as float64 seconds or int64, or _WrongValueError with the first wrong row."""
+    import polars as pl
+
+    if column.unit == "iso":
+        if series.dtype == pl.String:
+            text = series.str.strip_suffix("Z").str.strip_suffix("+00:00").str.replace("T", " ", literal=True)
+            times = text.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="ns", strict=False)
+        else:
+            times = series.cast(pl.Datetime("ns"))
+        _refuse_nulls(times, series, column)
+        ticks: NDArray[np.int64] = times.to_physical().to_numpy()
+        if len(ticks) == 0:
+            return np.empty(0)
+        return (ticks - ticks.min()).astype(np.float64) * 1e-9
+    _refuse_nulls(series, series, column)
+    a = series.to_numpy()
+    if column.unit:
+        a = a.astype(np.float64, copy=False)
+        wrong = ~np.isfinite(a) if column.field == "arrival_s" else ~(np.isfinite(a) & (a >= 0))
+    else:
+        wrong = (a < column.low) | (a > column.high)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise _WrongValueError(row, f"{column.header} is {a[row]}")
+    return in_seconds(a, column.unit) if column.unit else a
+
+
+def in_seconds(a: NDArray[np.float64], unit: str) -> NDArray[np.float64]:
+    """Times in `unit` (one of UNITS but "iso") as seconds. Powers of ten divide, so that 1500 ms are exactly 1.5 s."""
+    factor = _SECONDS_IN[unit]
+    return a if factor == 1.0 else a / round(1 / factor) if factor < 1 else a * factor
+
+
+def _refuse_nulls(parsed: pl.Series, given: pl.Series, column: Column) -> None:
+    if parsed.null_count():
+        row = int(np.argmax(parsed.is_null().to_numpy()))
+        value = given[row]
+        raise _WrongValueError(row, f"{column.header} is {'missing' if value is None else repr(value)}")
+
+
+def _name_wrong_line(path: Path, columns: Sequence[Column]) -> None:
+    """Raises TrafficError for the first line that breaks a rule; returns if there is none."""
+    with opened(path) as lines:
+        rows = csv.reader(lines)
+        header = next(rows)
+        at = {c: header.index(c.header) for c in columns}
+        for row in rows:
+            where = f"{path.name}:{rows.line_num}"
+            if len(row) != len(header):
+                raise TrafficError(f"{where}: {len(row)} fields; expected {len(header)} as in the first line")
+            for c in columns:
+                value = row[at[c]]
+                if not _allowed(value, c):
+                    shown = value if value.strip() else "missing"
+                    raise TrafficError(f"{where}: {c.header} is {shown}; expected {c.expected}")
+
+
+def _allowed(value: str, column: Column) -> bool:
+    try:
+        if column.unit == "iso":
+            # datetime keeps six decimals of a second; more are checked for being digits by fromisoformat itself
+            datetime.fromisoformat(value.removesuffix("Z").removesuffix("+00:00"))
+            return True
+        if column.unit:
+            number = float(value)
+            return math.isfinite(number) and (number >= 0 or column.field == "arrival_s")
+        return column.low <= int(value) <= column.high
+    except ValueError:
+        return False
