@@ -18,7 +18,7 @@ from scoville.errors import ScovilleError
 __all__ = ["app", "main"]
 
 
-class _Commands(TyperGroup):
+class Commands(TyperGroup):
     """Ends a command that failed with one sentence and the exit code that belongs to it."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -34,7 +34,7 @@ class _Commands(TyperGroup):
 
 app = typer.Typer(
     name="scoville",
-    cls=_Commands,
+    cls=Commands,
     help="What every token costs you, on which chip, and whether it pays to own that chip.",
     no_args_is_help=True,
     add_completion=False,

@@ -58,7 +58,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str | float]], *
     """Print rows under heads that carry their unit ("memory, GB"); numbers stand right, words left.
 
     A float is shown with three significant digits, an int and a str as they are. A column stands right when
-    its first row holds a number.
+    any of its cells is a number.
     """
     from rich.table import Table
     from rich.text import Text
@@ -66,7 +66,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str | float]], *
     lines = [list(row) for row in rows]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for i, head in enumerate(columns):
-        number = bool(lines) and isinstance(lines[0][i], int | float)
+        number = any(isinstance(line[i], int | float) for line in lines)
         table.add_column(head, justify="right" if number else "left", overflow="fold")
     for line in lines:
         table.add_row(*(Text(digits(cell) if isinstance(cell, float) else str(cell)) for cell in line))

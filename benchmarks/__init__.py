@@ -1,0 +1,1 @@
+"""Promised speeds. Each module has `rows()`, which yields (name, target, measured, passed) for what it measures."""

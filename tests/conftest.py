@@ -1,0 +1,6 @@
+"""What every test relies on: property tests draw the same examples each time, and no slow machine fails them."""
+
+from hypothesis import settings
+
+settings.register_profile("house", deadline=None, derandomize=True, database=None)
+settings.load_profile("house")
