@@ -1,0 +1,171 @@
+"""Accelerators as struct-of-arrays: n designs, or n Monte Carlo samples of one chip, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoville.errors import FactError
+from scoville.facts import Accelerator, Draws, Facts
+from scoville.transformer.operators import CLASSES
+
+Array = NDArray[np.float64]
+Pair = tuple[str, str]
+
+# Formats that can hold a value of the named format without losing it, narrowest first.
+_WIDER: dict[str, tuple[str, ...]] = {
+    "fp4": ("fp4", "fp8", "bf16", "fp32"),
+    "int4": ("int4", "int8", "bf16", "fp32"),
+    "fp8": ("fp8", "bf16", "fp32"),
+    "int8": ("int8", "bf16", "fp32"),
+    "bf16": ("bf16", "fp32"),
+    "fp32": ("fp32",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One level of the network: arrays of shape (n,); `domain_count` is infinite for scale-out."""
+
+    name: str
+    bandwidth_bytes_per_s: Array
+    latency_s: Array
+    domain_count: float
+    switched: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Chips:
+    """What timing needs of n chips. Every array has shape (n,).
+
+    `time_frac` multiplies every time: the chip's own error on top of the shared efficiencies (1 is the central value).
+    """
+
+    name: str
+    compute_flop_per_s: Mapping[Pair, Array]
+    memory_bytes: Array
+    memory_bytes_per_s: Array
+    links: tuple[Link, ...]
+    tdp_w: Array
+    idle_w: Array
+    compute_efficiency_frac: Mapping[tuple[str, str], Array]
+    memory_efficiency_frac: Mapping[str, Array]
+    link_efficiency_frac: Mapping[str, Array]
+    overlap_frac: Mapping[str, Array]
+    launch_s: Mapping[str, Array]
+    collective_base_s: Array
+    collective_per_rank_s: Array
+    step_overhead_s: Array
+    compute_power_frac: Array
+    memory_j_per_byte: Array
+    link_j_per_byte: Array
+    memory_use_frac: Array
+    reserve_bytes: Array
+    time_frac: Array
+    provenance: str
+    relative_uncertainty_frac: float
+
+    @property
+    def n(self) -> int:
+        """How many chips or samples."""
+        return int(self.memory_bytes_per_s.shape[0])
+
+    def rate(self, weight: str, activation: str) -> Pair:
+        """The formats in which weights and activations of the given rate classes are multiplied on this chip.
+
+        The exact pair; else the same weights with wider activations; else both widened, least first. Weights stay as stored.
+        Raises FactError for a chip without any rate wide enough.
+        """
+        for w in _WIDER[weight]:
+            for a in _WIDER[activation]:
+                if (w, a) in self.compute_flop_per_s:
+                    return w, a
+        raise FactError(
+            f"{self.name}: no compute rate for {weight} weights and {activation} activations or anything wider; "
+            f"add compute_{weight} or compute_bf16 to its facts"
+        )
+
+    def link_for(self, span_count: float) -> int:
+        """Index of the innermost level that reaches `span_count` chips."""
+        for i, link in enumerate(self.links):
+            if span_count <= link.domain_count:
+                return i
+        return len(self.links) - 1
+
+
+def timing_evidence(accelerator: Accelerator, facts: Facts) -> str:
+    """How well this chip's timing is known: 'measured', 'related' to a measured one, 'unmeasured' or 'claimed'.
+
+    Subject `timing-evidence` of the facts says so by chip; a chip that it does not name, such as a user's own, is unmeasured.
+    """
+    fact = facts.find("timing-evidence", accelerator.id)
+    return str(fact.value) if fact else "unmeasured"
+
+
+def chips(accelerator: Accelerator, facts: Facts, draws: Draws) -> Chips:
+    """The chip with every fact drawn: n = draws.n samples. Raises FactError for a chip that cannot be timed."""
+    if accelerator.missing:
+        raise FactError(
+            f"{accelerator.id} cannot be timed: nobody has published its {', '.join(accelerator.missing)}; "
+            f"add them with --facts my.toml"
+        )
+
+    def known(subject: str, name: str) -> Array:
+        return draws.sample(facts.get(subject, name))
+
+    memory = accelerator.tier("main") or accelerator.tier("sram")
+    if memory is None or memory.bandwidth is None or accelerator.tdp is None:
+        raise FactError(f"{accelerator.id} cannot be timed: memory or TDP is unknown; add them with --facts my.toml")
+    tdp = draws.sample(accelerator.tdp)
+    idle = draws.sample(accelerator.idle_power) if accelerator.idle_power else tdp * known("power", "idle_share")
+    evidence = timing_evidence(accelerator, facts)
+    spread = facts.get("uncertainty", f"chip_{evidence}")
+    own_error = replace(spread, subject=accelerator.id, name="timing_error", driver="")
+    rates = sorted({a for pair in accelerator.compute for a in pair})
+    compute_classes = [c for c in CLASSES if c not in ("elementwise", "collective")]
+    efficiency = {
+        (c, r): known("efficiency", f"{c}_compute_{r}") for c in compute_classes for r in rates
+    } | {("elementwise", r): known("efficiency", "elementwise_compute") for r in rates}
+    return Chips(
+        name=accelerator.id,
+        compute_flop_per_s={pair: draws.sample(fact) for pair, fact in accelerator.compute.items()},
+        memory_bytes=draws.sample(memory.capacity),
+        memory_bytes_per_s=draws.sample(memory.bandwidth),
+        links=tuple(
+            Link(
+                level.name,
+                draws.sample(level.bandwidth),
+                draws.sample(level.latency),
+                level.domain.number if level.domain else np.inf,
+                level.topology == "switched",
+            )
+            for level in accelerator.links
+        ),
+        tdp_w=tdp,
+        idle_w=np.minimum(idle, 0.9 * tdp),
+        compute_efficiency_frac=efficiency,
+        memory_efficiency_frac={c: known("efficiency", f"{c}_memory") for c in CLASSES if c != "collective"},
+        link_efficiency_frac={
+            k: known("collective", f"{k}_bandwidth")
+            for k in ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "point_to_point")
+        },
+        overlap_frac={
+            "all_reduce": known("collective", "overlap_all_reduce"),
+            "all_to_all": known("collective", "overlap_all_to_all"),
+        },
+        launch_s={c: known("launch", c) for c in ("gemm", "moe", "attention", "elementwise")},
+        collective_base_s=known("collective", "latency_base"),
+        collective_per_rank_s=known("collective", "latency_per_rank"),
+        step_overhead_s=known("engine", "step_overhead"),
+        compute_power_frac=known("power", "compute_share"),
+        memory_j_per_byte=known("power", "energy_per_byte_hbm"),
+        link_j_per_byte=known("power", "energy_per_byte_link"),
+        memory_use_frac=known("engine", "memory_fraction"),
+        reserve_bytes=known("engine", "activation_reserve"),
+        time_frac=draws.sample(own_error),
+        provenance=f"roofline, efficiencies measured on Hopper and Ampere; this chip: {evidence}",
+        relative_uncertainty_frac=(spread.high - spread.low) / 2,
+    )
