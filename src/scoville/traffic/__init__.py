@@ -7,6 +7,21 @@ from __future__ import annotations
 
 from scoville.traffic.bundled import BUNDLED
 from scoville.traffic.loading import load
+from scoville.traffic.summary import TraceStatistics, reused_tokens, statistics
+from scoville.traffic.synthesis import TraceFit, fit, scale_to_demand, synthesise
 from scoville.traffic.trace import Trace
+from scoville.traffic.writers import write
 
-__all__ = ["BUNDLED", "Trace", "load"]
+__all__ = [
+    "BUNDLED",
+    "Trace",
+    "TraceFit",
+    "TraceStatistics",
+    "fit",
+    "load",
+    "reused_tokens",
+    "scale_to_demand",
+    "statistics",
+    "synthesise",
+    "write",
+]

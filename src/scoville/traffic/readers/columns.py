@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 _SECONDS_IN = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "min": 60.0, "h": 3600.0}
+_TEXT = ("iso", "id")
 UNITS = (*_SECONDS_IN, "iso")
 
 
@@ -33,7 +34,8 @@ UNITS = (*_SECONDS_IN, "iso")
 class Column:
     """One column to read: its header, the Trace field it becomes, and what it may hold.
 
-    unit is that of a time (one of UNITS; "iso" is a date and time in text, ISO 8601, UTC), "" for integers.
+    unit is that of a time (one of UNITS; "iso" is a date and time in text, ISO 8601, UTC), "" for integers, "id" for
+    names of any kind: integers >= 0 stay as they are, other text is numbered in order of appearance.
     """
 
     field: str
@@ -45,6 +47,8 @@ class Column:
     @property
     def expected(self) -> str:
         """What is allowed, for error sentences."""
+        if self.unit == "id":
+            return "a name or number"
         if self.unit == "iso":
             return "a date and time such as 2023-11-16 18:15:46.6805900"
         if self.unit:
@@ -60,10 +64,16 @@ def read_csv(path: Path, columns: Sequence[Column]) -> dict[str, NDArray[np.gene
     import polars as pl
 
     require(path, header_of(path), columns)
-    types = {c.header: pl.String if c.unit == "iso" else pl.Float64 if c.unit else pl.Int64 for c in columns}
+    types = {c.header: pl.String if c.unit in _TEXT else pl.Float64 if c.unit else pl.Int64 for c in columns}
     try:
-        frame = pl.read_csv(path, columns=[c.header for c in columns], schema_overrides=types, null_values=None)
-        return {c.field: _values(frame.get_column(c.header), c) for c in columns}
+        frame = pl.read_csv(path, columns=[c.header for c in columns], schema_overrides=types)
+        try:
+            return {c.field: _values(frame.get_column(c.header), c) for c in columns}
+        except _WrongValueError:
+            _name_wrong_line(path, columns)
+            # No line is wrong, so the empty rows that polars makes of blank lines were to blame.
+            frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))
+            return {c.field: _values(frame.get_column(c.header), c) for c in columns}
     except (pl.exceptions.PolarsError, _WrongValueError) as error:
         _name_wrong_line(path, columns)
         raise TrafficError(f"{path.name}: cannot be read as CSV: {str(error).splitlines()[0]}") from None
@@ -80,8 +90,12 @@ def read_parquet(path: Path, columns: Sequence[Column]) -> dict[str, NDArray[np.
     require(path, list(schema), columns)
     for c in columns:
         stored = schema[c.header]
-        fits = stored.is_numeric() if c.unit else stored.is_integer()
-        if not (stored.is_temporal() or stored == pl.String if c.unit == "iso" else fits):
+        fits = {
+            "iso": stored.is_temporal() or stored == pl.String,
+            "id": stored.is_integer() or stored == pl.String,
+            "": stored.is_integer(),
+        }
+        if not fits.get(c.unit, stored.is_numeric()):
             raise TrafficError(f"{path.name}: column {c.header} is stored as {stored}; expected {c.expected}")
     out: dict[str, NDArray[np.generic]] = {}
     for c in columns:
@@ -136,31 +150,52 @@ class _WrongValueError(Exception):
 
 
 def _values(series: pl.Series, column: Column) -> NDArray[np.generic]:
-    """The series as float64 seconds or int64, or _WrongValueError with the first wrong row."""
+    """The series as float64 seconds or integers, or _WrongValueError with the first wrong row."""
+    if column.unit == "iso":
+        return _since_first(series, column)
+    _refuse_nulls(series, series, column)
+    if column.unit == "id":
+        return _numbered(series)
+    if column.unit:
+        times: NDArray[np.float64] = series.to_numpy().astype(np.float64, copy=False)
+        _refuse(~np.isfinite(times) | ((times < 0) & (column.field != "arrival_s")), times, column)
+        return in_seconds(times, column.unit)
+    counts: NDArray[np.integer] = series.to_numpy()
+    _refuse((counts < column.low) | (counts > column.high), counts, column)
+    return counts
+
+
+def _since_first(series: pl.Series, column: Column) -> NDArray[np.float64]:
+    """Seconds from the earliest date and time in the series."""
     import polars as pl
 
-    if column.unit == "iso":
-        if series.dtype == pl.String:
-            text = series.str.strip_suffix("Z").str.strip_suffix("+00:00").str.replace("T", " ", literal=True)
-            times = text.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="ns", strict=False)
-        else:
-            times = series.cast(pl.Datetime("ns"))
-        _refuse_nulls(times, series, column)
-        ticks: NDArray[np.int64] = times.to_physical().to_numpy()
-        if len(ticks) == 0:
-            return np.empty(0)
-        return (ticks - ticks.min()).astype(np.float64) * 1e-9
-    _refuse_nulls(series, series, column)
-    a = series.to_numpy()
-    if column.unit:
-        a = a.astype(np.float64, copy=False)
-        wrong = ~np.isfinite(a) if column.field == "arrival_s" else ~(np.isfinite(a) & (a >= 0))
+    if series.dtype == pl.String:
+        text = series.str.strip_suffix("Z").str.strip_suffix("+00:00").str.replace("T", " ", literal=True)
+        times = text.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="ns", strict=False)
     else:
-        wrong = (a < column.low) | (a > column.high)
+        times = series.cast(pl.Datetime("ns"))
+    _refuse_nulls(times, series, column)
+    ticks: NDArray[np.int64] = times.to_physical().to_numpy()
+    since: NDArray[np.int64] = ticks - ticks.min(initial=2**63 - 1)
+    return since.astype(np.float64) / 1e9
+
+
+def _numbered(series: pl.Series) -> NDArray[np.integer]:
+    """Integers as they are; other text by order of first appearance."""
+    import polars as pl
+
+    numbers = series.cast(pl.Int64, strict=False)
+    if not numbers.null_count() and (numbers.is_empty() or ((numbers >= 0).all() and (numbers <= INT32_MAX).all())):
+        return np.asarray(numbers.to_numpy())
+    names = series.cast(pl.String)
+    known = names.unique(maintain_order=True)
+    return np.asarray(names.replace_strict(known, np.arange(len(known))).to_numpy())
+
+
+def _refuse(wrong: NDArray[np.bool_], given: NDArray[np.generic], column: Column) -> None:
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise _WrongValueError(row, f"{column.header} is {a[row]}")
-    return in_seconds(a, column.unit) if column.unit else a
+        raise _WrongValueError(row, f"{column.header} is {given[row]}")
 
 
 def in_seconds(a: NDArray[np.float64], unit: str) -> NDArray[np.float64]:
@@ -183,6 +218,8 @@ def _name_wrong_line(path: Path, columns: Sequence[Column]) -> None:
         header = next(rows)
         at = {c: header.index(c.header) for c in columns}
         for row in rows:
+            if not row:  # a blank line is no row
+                continue
             where = f"{path.name}:{rows.line_num}"
             if len(row) != len(header):
                 raise TrafficError(f"{where}: {len(row)} fields; expected {len(header)} as in the first line")
@@ -195,10 +232,10 @@ def _name_wrong_line(path: Path, columns: Sequence[Column]) -> None:
 
 def _allowed(value: str, column: Column) -> bool:
     try:
+        if column.unit == "id":
+            return value != ""
         if column.unit == "iso":
-            # datetime keeps six decimals of a second; more are checked for being digits by fromisoformat itself
-            datetime.fromisoformat(value.removesuffix("Z").removesuffix("+00:00"))
-            return True
+            return datetime.fromisoformat(value.removesuffix("Z").removesuffix("+00:00")).tzinfo is None
         if column.unit:
             number = float(value)
             return math.isfinite(number) and (number >= 0 or column.field == "arrival_s")
