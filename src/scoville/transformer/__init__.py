@@ -4,6 +4,8 @@
 """
 
 from scoville.transformer.architecture import Architecture
+from scoville.transformer.cache import bytes_per_sequence as cache_bytes
 from scoville.transformer.config import load, names
+from scoville.transformer.parameters import ParameterCount, parameters, weight_bytes
 
-__all__ = ["Architecture", "load", "names"]
+__all__ = ["Architecture", "ParameterCount", "cache_bytes", "load", "names", "parameters", "weight_bytes"]

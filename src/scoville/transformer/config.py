@@ -69,10 +69,8 @@ def parse(content: str, place: str, name: str) -> Architecture:
     blocks = family(keys)
     formats, kv_format = weight_formats(keys, blocks.layers)
     hidden = keys.integer("hidden_size", "n_embed", "n_embd")
-    context = keys.integer(
-        "max_position_embeddings", "n_positions", "seq_length", default=blocks.learned_positions or -1
-    )
-    if context < 0:
+    context = keys.integer("max_position_embeddings", "n_positions", "seq_length", default=blocks.learned_positions)
+    if not context:
         keys.note("max_position_embeddings is not given: the longest context is unknown")
     architecture = Architecture(
         name=name,
@@ -81,7 +79,7 @@ def parse(content: str, place: str, name: str) -> Architecture:
         vocabulary=keys.integer("vocab_size"),
         layers=blocks.layers,
         tied_embedding=keys.flag("tie_word_embeddings", blocks.tied_by_default),
-        max_context_tokens=max(context, 0),
+        max_context_tokens=context,
         formats=formats,
         draft_layers=blocks.draft_layers,
         learned_positions=blocks.learned_positions,

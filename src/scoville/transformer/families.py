@@ -12,13 +12,6 @@ from dataclasses import dataclass, replace
 from scoville.transformer.architecture import Attention, FeedForward, Layer
 from scoville.transformer.keys import ConfigKeys
 
-# Layer patterns that older configs leave to the library's default (transformers, configuration_gemma3.py
-# `sliding_window_pattern = 6` and configuration_llama4.py `no_rope_layer_interval = 4`): every n-th layer is global.
-_GEMMA3_PATTERN = 6
-_LLAMA4_PATTERN = 4
-# Brown et al. 2020, section 2.1: all GPT-3 models have a context of 2,048 tokens with learned positions.
-_GPT3_POSITIONS = 2048
-
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
@@ -197,10 +190,8 @@ def _deepseek_moe(keys: ConfigKeys, count: int) -> list[FeedForward]:
         shared_intermediate=width * keys.integer("n_shared_experts", default=0, least=0),
         router_bias=keys.raw("topk_method") in (None, "noaux_tc"),
     )  # fmt: skip
-    first, frequency = (
-        keys.integer("first_k_dense_replace", default=0, least=0),
-        keys.integer("moe_layer_freq", default=1),
-    )
+    first = keys.integer("first_k_dense_replace", default=0, least=0)
+    frequency = keys.integer("moe_layer_freq", default=1)
     dense = FeedForward(keys.integer("intermediate_size"), True)
     return [moe if i >= first and i % frequency == 0 else dense for i in range(count)]
 
@@ -249,10 +240,8 @@ def minimax_m2(keys: ConfigKeys) -> Blocks:
         router_bias=keys.flag("use_routing_bias", False),
     )  # fmt: skip
     layer = Layer(attention, moe)
-    modules, depth = (
-        keys.integer("num_mtp_modules", default=0, least=0),
-        keys.integer("mtp_transformer_layers", default=1),
-    )
+    modules = keys.integer("num_mtp_modules", default=0, least=0)
+    depth = keys.integer("mtp_transformer_layers", default=1)
     drafts = modules * depth if keys.flag("use_mtp", False) else 0
     return Blocks((layer,) * _count(keys), (layer,) * drafts)
 
@@ -271,12 +260,13 @@ def llama4(keys: ConfigKeys) -> Blocks:
     rope_layers = keys.integers("no_rope_layers")  # 1 where the layer rotates, hence is chunked
     if rope_layers is not None and len(rope_layers) not in (0, count):
         keys.fail("no_rope_layers", f"must have one entry for each of the {count} layers")
-    interval = keys.integer("no_rope_layer_interval", default=_LLAMA4_PATTERN)
     if types is None and rope_layers:
         types = tuple("chunked_attention" if r else "full_attention" for r in rope_layers)
     elif types is None:
+        keys.assume("transformers' default for llama4: every so manyth layer is global", no_rope_layer_interval=4)
+        interval = keys.integer("no_rope_layer_interval")
         types = tuple("full_attention" if (i + 1) % interval == 0 else "chunked_attention" for i in range(count))
-        keys.note(f"no_rope_layers is not given: every {interval}th layer is global, transformers' default for llama4")
+    keys.understood("no_rope_layer_interval")
     width = keys.integer("intermediate_size")
     moe = FeedForward(width, True, keys.integer("num_local_experts"), keys.integer("num_experts_per_tok"),
                       shared_intermediate=width)  # fmt: skip
@@ -293,17 +283,18 @@ def llama4(keys: ConfigKeys) -> Blocks:
 
 def gemma3(keys: ConfigKeys) -> Blocks:
     """Gemma 3: five windowed layers for one global, four norms per layer, query and key norms, tied embedding."""
+    keys.assume("the default of transformers' Gemma3TextConfig", vocab_size=262208, num_attention_heads=8,
+                num_key_value_heads=4, head_dim=256, sliding_window=4096, sliding_window_pattern=6,
+                max_position_embeddings=131072)  # fmt: skip
     count = _count(keys)
     bias = keys.flag("attention_bias", False)
     full = replace(_gqa(keys), bias=bias, output_bias=bias, qk_norm=True)
     sliding = replace(full, window=_window(keys))
     types = keys.layer_types(count, ("full_attention", "sliding_attention"))
-    given = "sliding_window_pattern" in keys.values
-    pattern = keys.integer("sliding_window_pattern", default=_GEMMA3_PATTERN)
     if types is None:
+        pattern = keys.integer("sliding_window_pattern")
         types = tuple("full_attention" if (i + 1) % pattern == 0 else "sliding_attention" for i in range(count))
-        if not given:
-            keys.note(f"layer_types is not given: every {pattern}th layer is global, transformers' default for gemma3")
+    keys.understood("sliding_window_pattern")
     mlp = FeedForward(keys.integer("intermediate_size"), True)
     return Blocks(
         tuple(Layer(sliding if t == "sliding_attention" else full, mlp, norms=4) for t in types), tied_by_default=True
@@ -319,7 +310,8 @@ def _plain(keys: ConfigKeys) -> tuple[Layer, ...]:
 
 def gpt3(keys: ConfigKeys) -> Blocks:
     """GPT-3: learned positions, tied embedding (a model type of our own: OpenAI published no config.json)."""
-    positions = keys.integer("max_position_embeddings", "n_positions", default=_GPT3_POSITIONS)
+    keys.assume("the context of all GPT-3 models (Brown et al. 2020, section 2.1)", max_position_embeddings=2048)
+    positions = keys.integer("n_positions", "max_position_embeddings")
     return Blocks(_plain(keys), tied_by_default=True, learned_positions=positions)
 
 

@@ -11,26 +11,28 @@ from scoville.errors import ModelError
 # A key that nobody read and that looks like these may change sizes or shapes, so it is refused, not ignored.
 _STRUCTURAL = re.compile(
     r"^num_|^n_|_num_|_size$|_sizes$|_dim$|_dims$|_rank$|layer|expert|head|window|chunk|_interval|_step$|_pattern"
-    r"|moe|mtp|nextn|conv|ssm|mamba|state|linear_|bias|sparse|lora|index_|top_?k|shared|mlp|latent"
+    r"|moe|mtp|nextn|conv|ssm|mamba|linear_|bias|sparse|lora|index_|top_?k|shared|mlp|latent"
 )
 
 # Keys of training, tokenizer, generation, routing arithmetic and position encoding: no bytes, no FLOP worth counting.
-_IRRELEVANT = frozenset(
-    """
-    add_cross_attention architectures attention_dropout attention_probs_dropout_prob attn_logit_softcapping attn_scale
-    attn_temperature_tuning aux_loss_alpha bos_token_id cache_implementation chunk_size_feed_forward
-    cross_attention_hidden_size eos_token_id embd_pdrop encoder_no_repeat_ngram_size ep_size final_logit_softcapping
-    floor_scale hidden_act hidden_activation hidden_dropout id2label indexer_rope_interleave init_std
-    initial_context_length initializer_range label2id layer_norm_eps layer_norm_epsilon mamba_ssm_dtype
-    masked_softmax_fusion max_length moe_router_dtype mtp_use_dedicated_embeddings n_group no_repeat_ngram_size
-    norm_topk_prob num_beam_groups num_beams num_labels num_return_sequences offset_alibi output_attentions
-    output_hidden_states output_router_logits pad_token_id partial_rotary_factor pretraining_tp pruned_heads
-    query_pre_attn_scalar resid_pdrop rms_norm_eps rope_interleave rope_parameters rope_scaling rope_theta rotary_dim
-    routed_scaling_factor router_aux_loss_coef router_jitter_noise router_z_loss_coef scoring_func seq_aux
-    skip_bias_add skip_bias_add_qkv slow_but_exact swiglu_limit temperature tokenizer_class top_k top_p topk_group
-    topk_method transformers_version typical_p unk_token_id use_cache vision_config audio_config
-    """.split()
-)
+_IRRELEVANT = frozenset({
+    "add_cross_attention", "architectures", "attention_dropout", "attention_probs_dropout_prob",
+    "attn_logit_softcapping", "attn_scale", "attn_temperature_tuning", "audio_config", "aux_loss_alpha",
+    "bos_token_id", "cache_implementation", "chunk_size_feed_forward", "cross_attention_hidden_size", "embd_pdrop",
+    "encoder_no_repeat_ngram_size", "eos_token_id", "ep_size", "final_logit_softcapping", "floor_scale", "hidden_act",
+    "hidden_activation", "hidden_dropout", "id2label", "indexer_rope_interleave", "init_std",
+    "initial_context_length", "initializer_range", "label2id", "layer_norm_eps", "layer_norm_epsilon",
+    "mamba_ssm_dtype", "masked_softmax_fusion", "max_length", "moe_router_dtype", "mtp_use_dedicated_embeddings",
+    "n_group", "no_repeat_ngram_size", "norm_topk_prob", "num_beam_groups", "num_beams", "num_labels",
+    "num_return_sequences", "offset_alibi", "output_attentions", "output_hidden_states", "output_router_logits",
+    "pad_token_id", "partial_rotary_factor", "pretraining_tp", "pruned_heads", "query_pre_attn_scalar", "resid_pdrop",
+    "rms_norm_eps", "rope_interleave", "rope_parameters", "rope_scaling", "rope_theta", "rotary_dim",
+    "routed_scaling_factor", "router_aux_loss_coef", "router_jitter_noise", "router_z_loss_coef", "scoring_func",
+    "seq_aux", "skip_bias_add", "skip_bias_add_qkv", "slow_but_exact", "swiglu_limit", "temperature",
+    "tokenizer_class", "top_k", "top_p", "topk_group", "topk_method", "transformers_version", "typical_p",
+    "unk_token_id", "use_cache", "vision_config",
+})  # fmt: skip
+_IRRELEVANT_STARTS = ("_", "layernorm_", "layer_norm_")
 
 
 class ConfigKeys:
@@ -46,6 +48,8 @@ class ConfigKeys:
         self.prefix = prefix
         self.notes: list[str] = []
         self._read: set[str] = set()
+        self._assumed: dict[str, int] = {}
+        self._whose = ""
 
     def fail(self, key: str, problem: str) -> NoReturn:
         """Raise ModelError: '<file>: <key> <problem>'."""
@@ -54,7 +58,18 @@ class ConfigKeys:
     def raw(self, *names: str) -> Any:
         """The value of the first of `names` that is given and not null, else None. All count as read."""
         self._read.update(names)
-        return next((self.values[n] for n in names if self.values.get(n) is not None), None)
+        for name in names:
+            if self.values.get(name) is not None:
+                return self.values[name]
+            if name in self._assumed and name not in self.values:
+                value = self._assumed.pop(name)
+                self.note(f"{name} is not given: {value:,}, {self._whose}")
+                return value
+        return None
+
+    def assume(self, whose: str, **values: int) -> None:
+        """Values of keys that the family's configs may leave out; each one used is noted with `whose` they are."""
+        self._assumed, self._whose = values, whose
 
     def integer(self, *names: str, default: int | None = None, least: int = 1) -> int:
         """An integer >= `least` under the first name given; `default` if none is. Raises ModelError if missing."""
@@ -116,7 +131,12 @@ class ConfigKeys:
         no size, count or layer kind (as new versions of transformers add) are ignored.
         """
         for key, value in self.values.items():
-            if key in self._read or key in _IRRELEVANT or key.startswith("_") or key.endswith("_token_id"):
+            if (
+                key in self._read
+                or key in _IRRELEVANT
+                or key.startswith(_IRRELEVANT_STARTS)
+                or key.endswith("_token_id")
+            ):
                 continue
             if value and _STRUCTURAL.search(key):
                 raise ModelError(

@@ -147,5 +147,7 @@ def stored_formats(a: Architecture, weights: str | None = None) -> WeightFormats
     f = a.formats
     parts = (f.attention, f.feed_forward, f.experts)
     quantised = any(FORMATS[p].bits_per_element < 16 for p in parts)
-    kept = (p if quantised and FORMATS[p].bits_per_element >= 16 else weights for p in parts)
-    return WeightFormats(*kept, embedding="bf16")
+    attention, feed_forward, experts = (
+        p if quantised and FORMATS[p].bits_per_element >= 16 else weights for p in parts
+    )
+    return WeightFormats(attention, feed_forward, experts, embedding="bf16")
