@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from scoville import __version__
+from scoville.cli.model import model
 from scoville.errors import ScovilleError
 
 __all__ = ["app", "main"]
@@ -57,6 +58,9 @@ def _root(
     ] = False,
 ) -> None:
     pass
+
+
+app.command(short_help="What a model is made of, how big it is, what a sequence of it holds")(model)
 
 
 def main() -> None:

@@ -1,0 +1,41 @@
+"""Every float in a record says in its name what it measures, in the words of scoville.units."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import pkgutil
+import re
+
+import scoville
+from scoville import units
+
+# (record, field): why it may go without.
+EXCEPTIONS = {
+    ("Fact", "value"): "its measure is a field beside it",
+    ("Fact", "low"): "its measure is a field beside it",
+    ("Fact", "high"): "its measure is a field beside it",
+    ("Format", "bits_per_element"): "number formats are named by their bits; bytes would be fractions",
+    ("_Window", "shape"): "the parameter k of a gamma distribution",
+}
+FLOAT = re.compile(r"\bfloat|\bFloats?\b|\bFloatArray\b")
+
+
+def measures() -> re.Pattern[str]:
+    atoms = "|".join(units._MEASURES)
+    return re.compile(rf"(?:^|_)(?:{atoms})(?:_per_(?:{atoms}))*$")
+
+
+def test_every_float_field_ends_in_its_measure() -> None:
+    known, bare, seen = measures(), set(), 0
+    for module in pkgutil.walk_packages(scoville.__path__, "scoville."):
+        for record in vars(importlib.import_module(module.name)).values():
+            if not (isinstance(record, type) and dataclasses.is_dataclass(record)):
+                continue
+            for field in dataclasses.fields(record):
+                if FLOAT.search(str(field.type)):
+                    seen += 1
+                    if not known.search(field.name):
+                        bare.add((record.__name__, field.name))
+    assert seen > 50
+    assert bare - set(EXCEPTIONS) == set()
