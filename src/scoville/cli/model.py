@@ -116,8 +116,9 @@ def _show_parameters(answer: dict[str, Any]) -> None:
         published = answer["published"]
         figure = published["figure"]
         typer.echo(
-            f"Published: {figure.total_count / 1e9:,.4g} B, {figure.active_count / 1e9:,.4g} B active. Counted that way: "
-            f"{published['total_as_published'] / 1e9:,.4g} B, {published['active_as_published'] / 1e9:,.4g} B."
+            f"Published: {figure.total_count / 1e9:,.4g} B, {figure.active_count / 1e9:,.4g} B active. "
+            f"Counted that way: {published['total_as_published'] / 1e9:,.4g} B, "
+            f"{published['active_as_published'] / 1e9:,.4g} B active."
         )
         typer.echo(f"Source: {figure.source}" + (f"; {figure.note}." if figure.note else "."))
 

@@ -12,6 +12,9 @@ from dataclasses import dataclass, replace
 from scoville.transformer.architecture import Attention, FeedForward, Layer
 from scoville.transformer.keys import ConfigKeys
 
+# How DeepSeek's router chooses; 'noaux_tc' balances by a bias per expert instead of an auxiliary loss.
+_TOP_K = ("noaux_tc", "greedy", "group_limited_greedy")
+
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
@@ -34,7 +37,9 @@ def _gqa(keys: ConfigKeys, *, kv_heads_by_default: bool = True) -> Attention:
     if not head_dim:
         hidden = _hidden(keys)
         if hidden % heads:
-            keys.fail("num_attention_heads", f"is {heads}; expected a divisor of hidden_size ({hidden})")
+            keys.fail(
+                "head_dim", f"is missing, and num_attention_heads ({heads}) does not divide hidden_size ({hidden})"
+            )
         head_dim = hidden // heads
     return Attention("gqa", heads, kv_heads, head_dim, head_dim)
 
@@ -145,10 +150,8 @@ def qwen3_hybrid(keys: ConfigKeys) -> Blocks:
     """
     count = _count(keys)
     full = replace(_qwen3_attention(keys), output_gate=keys.flag("attn_output_gate", True))
-    state_dtype = keys.raw("mamba_ssm_dtype") or "float32"
     sizes = {"float32": 4, "bfloat16": 2, "float16": 2}
-    if state_dtype not in sizes:
-        keys.fail("mamba_ssm_dtype", f"is {state_dtype!r}; expected one of {', '.join(sizes)}")
+    state_dtype = keys.word("mamba_ssm_dtype", allowed=sizes) or "float32"
     value_heads, key_heads = keys.integer("linear_num_value_heads"), keys.integer("linear_num_key_heads")
     linear = Attention(
         "linear", value_heads, key_heads, keys.integer("linear_key_head_dim"), keys.integer("linear_value_head_dim"),
@@ -188,7 +191,7 @@ def _deepseek_moe(keys: ConfigKeys, count: int) -> list[FeedForward]:
     moe = FeedForward(
         width, True, keys.integer("n_routed_experts"), keys.integer("num_experts_per_tok"),
         shared_intermediate=width * keys.integer("n_shared_experts", default=0, least=0),
-        router_bias=keys.raw("topk_method") in (None, "noaux_tc"),
+        router_bias=keys.word("topk_method", allowed=_TOP_K) in (None, "noaux_tc"),
     )  # fmt: skip
     first = keys.integer("first_k_dense_replace", default=0, least=0)
     frequency = keys.integer("moe_layer_freq", default=1)
@@ -201,7 +204,7 @@ def deepseek(keys: ConfigKeys) -> Blocks:
     count = _count(keys)
     heads, rope = keys.integer("num_attention_heads"), keys.integer("qk_rope_head_dim")
     keys.understood("num_key_value_heads", "head_dim", "qk_head_dim")  # follow from the keys read here
-    sparse = keys.integer("index_topk", default=0)
+    sparse = keys.integer("index_topk", default=None if keys.model_type in ("deepseek_v32", "glm_moe_dsa") else 0)
     bias = keys.flag("attention_bias", False)
     attention = Attention(
         "mla", heads, heads, keys.integer("qk_nope_head_dim"), keys.integer("v_head_dim"),
@@ -226,9 +229,7 @@ def glm4_moe(keys: ConfigKeys) -> Blocks:
 
 def minimax_m2(keys: ConfigKeys) -> Blocks:
     """MiniMax M2: GQA whose query and key norms span all heads of the layer; experts in every layer."""
-    width = keys.raw("qk_norm_type") or "per_layer"
-    if width not in ("per_layer", "per_head"):
-        keys.fail("qk_norm_type", f"is {width!r}; expected 'per_layer' or 'per_head'")
+    width = keys.word("qk_norm_type", allowed=("per_layer", "per_head")) or "per_layer"
     attention = replace(_gqa(keys), qk_norm=keys.flag("use_qk_norm", True),
                         qk_norm_width="layer" if width == "per_layer" else "head")  # fmt: skip
     types = keys.integers("attn_type_list")
@@ -263,7 +264,7 @@ def llama4(keys: ConfigKeys) -> Blocks:
     if types is None and rope_layers:
         types = tuple("chunked_attention" if r else "full_attention" for r in rope_layers)
     elif types is None:
-        keys.assume("transformers' default for llama4: every so manyth layer is global", no_rope_layer_interval=4)
+        keys.assume("the default of transformers' Llama4TextConfig", no_rope_layer_interval=4)
         interval = keys.integer("no_rope_layer_interval")
         types = tuple("full_attention" if (i + 1) % interval == 0 else "chunked_attention" for i in range(count))
     keys.understood("no_rope_layer_interval")

@@ -62,7 +62,7 @@ class ConfigKeys:
             if self.values.get(name) is not None:
                 return self.values[name]
             if name in self._assumed and name not in self.values:
-                value = self._assumed.pop(name)
+                value = self._assumed[name]
                 self.note(f"{name} is not given: {value:,}, {self._whose}")
                 return value
         return None
@@ -82,8 +82,7 @@ class ConfigKeys:
                 )
             return default
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            self.fail(next(n for n in names if self.values.get(n) is not None),
-                      f"is {value!r}; expected an integer >= {least}")  # fmt: skip
+            self.fail(self._given(*names), f"is {value!r}; expected an integer >= {least}")
         return value
 
     def flag(self, name: str, default: bool) -> bool:
@@ -94,6 +93,16 @@ class ConfigKeys:
         if not isinstance(value, bool):
             self.fail(name, f"is {value!r}; expected true or false")
         return value
+
+    def word(self, *names: str, allowed: Iterable[str]) -> str | None:
+        """One of the words `allowed` under the first name given, or None. Raises ModelError on anything else."""
+        value = self.raw(*names)
+        if value is not None and (not isinstance(value, str) or value not in set(allowed)):
+            self.fail(self._given(*names), f"is {value!r}; expected one of {', '.join(sorted(allowed))}")
+        return value
+
+    def _given(self, *names: str) -> str:
+        return next((n for n in names if self.values.get(n) is not None), names[0])
 
     def integers(self, name: str) -> tuple[int, ...] | None:
         """A list of integers, or None if not given. Raises ModelError on anything else."""
@@ -121,8 +130,9 @@ class ConfigKeys:
         self._read.update(names)
 
     def note(self, sentence: str) -> None:
-        """Keep a sentence for `Architecture.notes`."""
-        self.notes.append(sentence)
+        """Keep a sentence for `Architecture.notes`, once."""
+        if sentence not in self.notes:
+            self.notes.append(sentence)
 
     def refuse_unread(self) -> None:
         """Raise ModelError for a key that nobody read, that looks structural and that is switched on.

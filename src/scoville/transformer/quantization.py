@@ -13,6 +13,12 @@ from scoville.transformer.keys import ConfigKeys
 
 _DTYPES = {"bfloat16": "bf16", "float16": "bf16", "float32": "fp32", "float8_e4m3fn": "fp8"}
 _METHODS = ("awq", "compressed-tensors", "fbgemm_fp8", "fp8", "gptq", "modelopt", "mxfp4")
+_INTEGERS = {4: "int4", 8: "int8"}
+# compressed-tensors: bits, type, and the group size where it tells formats apart.
+_SCHEMES = {
+    "fp8": (8, "float", None), "int8": (8, "int", None), "int4": (4, "int", None),
+    "mxfp4": (4, "float", 32), "nvfp4": (4, "float", 16),
+}  # fmt: skip
 _MODELOPT = {"FP8": "fp8", "NVFP4": "nvfp4", "MXFP8": "mxfp8", "MXFP4": "mxfp4"}
 
 # Names that a part's modules have in checkpoints; one that an ignore list matches exempts the part in that layer.
@@ -34,49 +40,59 @@ def _ignored(module: str, pattern: str) -> bool:
     )
 
 
-def _number_format(spec: Mapping[str, Any], keys: ConfigKeys, where: str) -> str:
+def _number_format(spec: Any, keys: ConfigKeys, where: str) -> str:
     """The format of a compressed-tensors weight or cache scheme: type, num_bits, group_size."""
+    if not isinstance(spec, dict):
+        keys.fail(where, "is not an object")
     bits, kind, group = spec.get("num_bits"), spec.get("type", "int"), spec.get("group_size")
-    name = {(8, "float"): "fp8", (8, "int"): "int8", (4, "int"): "int4"}.get((bits, kind))  # type: ignore[arg-type]
-    if (bits, kind) == (4, "float"):
-        name = {16: "nvfp4", 32: "mxfp4"}.get(group)  # type: ignore[arg-type]
-    if name is None:
-        keys.fail(where, f"is {bits}-bit {kind} in groups of {group}, which none of {', '.join(FORMATS)} is")
-    if name == "int4" and group not in (None, 32):
-        keys.note(f"int4 weights come in groups of {group}; their scales are counted as in groups of 32")
-    return name
+    for name, (wanted_bits, wanted_kind, wanted_group) in _SCHEMES.items():
+        if bits == wanted_bits and kind == wanted_kind and wanted_group in (None, group):
+            if name == "int4" and group not in (None, 32):
+                keys.note(f"int4 weights come in groups of {group}; their scales are counted as in groups of 32")
+            return name
+    keys.fail(where, f"is {bits}-bit {kind} in groups of {group}; expected one of {', '.join(_SCHEMES)}")
 
 
-def _declared(config: Mapping[str, Any], keys: ConfigKeys) -> tuple[str, list[str]]:
-    """The format of quantised weights, and the names of modules that keep the model's data type."""
+def _modules(config: Mapping[str, Any], keys: ConfigKeys) -> list[str]:
+    """The names of modules that a quantisation leaves as they are."""
+    found: list[str] = []
+    for key in ("modules_to_not_convert", "ignore", "exclude_modules"):
+        value = config.get(key) or []
+        if not isinstance(value, list) or not all(isinstance(m, str) for m in value):
+            keys.fail(f"quantization_config.{key}", "is not a list of module names")
+        found += value
+    return found
+
+
+def _quantised(config: Mapping[str, Any], keys: ConfigKeys) -> str:
+    """The format of the weights that a quantisation converts."""
+    inner = ConfigKeys(config, keys.place, keys.model_type, f"{keys.prefix}quantization_config.")
     method = config.get("quant_method")
-    ignore = config.get("modules_to_not_convert") or config.get("ignore") or []
     if method in ("fp8", "fbgemm_fp8"):
-        return "fp8", ignore
+        return "fp8"
     if method == "mxfp4":
-        return "mxfp4", ignore
+        return "mxfp4"
     if method in ("gptq", "awq"):
-        bits = config.get("bits", config.get("w_bit"))
-        if bits not in (4, 8):
-            keys.fail("quantization_config.bits", f"is {bits!r}; expected 4 or 8")
-        return {4: "int4", 8: "int8"}[bits], ignore
+        bits = inner.integer("bits", "w_bit")
+        if bits not in _INTEGERS:
+            inner.fail("bits", f"is {bits}; expected 4 or 8")
+        return _INTEGERS[bits]
     if method == "modelopt":
-        algorithm = str(config.get("quant_algo"))
-        if algorithm not in _MODELOPT:
-            keys.fail("quantization_config.quant_algo", f"is '{algorithm}'; expected one of {', '.join(_MODELOPT)}")
-        return _MODELOPT[algorithm], ignore + list(config.get("exclude_modules") or [])
+        return _MODELOPT[inner.word("quant_algo", allowed=_MODELOPT) or inner.fail("quant_algo", "is missing")]
     if method == "compressed-tensors":
         groups = config.get("config_groups")
         if not isinstance(groups, dict) or not groups:
-            keys.fail("quantization_config.config_groups", "is missing; compressed-tensors needs it")
+            inner.fail("config_groups", "is missing; compressed-tensors needs it")
         found = {
-            _number_format(g.get("weights") or {}, keys, f"quantization_config.config_groups.{n}.weights")
+            _number_format(
+                g.get("weights") if isinstance(g, dict) else g, keys, f"{inner.prefix}config_groups.{n}.weights"
+            )
             for n, g in groups.items()
         }
         if len(found) > 1:
-            keys.fail("quantization_config.config_groups", f"mixes {', '.join(sorted(found))}; one format is supported")
-        return found.pop(), ignore
-    keys.fail("quantization_config.quant_method", f"is {method!r}; {nearest(str(method), _METHODS)}")
+            inner.fail("config_groups", f"mixes {', '.join(sorted(found))}; one format is supported")
+        return found.pop()
+    inner.fail("quant_method", f"is {method!r}; {nearest(str(method), _METHODS)}")
 
 
 def _exempt_layers(layers: tuple[Layer, ...], part: str, ignore: list[str]) -> tuple[int, int]:
@@ -99,20 +115,16 @@ def _exempt_layers(layers: tuple[Layer, ...], part: str, ignore: list[str]) -> t
 
 def weight_formats(keys: ConfigKeys, layers: tuple[Layer, ...]) -> tuple[WeightFormats, str]:
     """Formats of the weights by part, and of the KV cache, as declared. Raises ModelError naming the key."""
-    dtype = keys.raw("torch_dtype", "dtype")
+    dtype = keys.word("torch_dtype", "dtype", allowed=_DTYPES)
     if dtype is None:
         keys.note("torch_dtype is not given: weights that no quantization_config converts are taken as bf16")
-    elif dtype not in _DTYPES:
-        keys.fail("torch_dtype", f"is {dtype!r}; expected one of {', '.join(_DTYPES)}")
-    plain = _DTYPES.get(dtype, "bf16")
+    plain = _DTYPES[dtype or "bfloat16"]
     config = keys.raw("quantization_config")
     if config is None:
         return WeightFormats(plain, plain, plain, plain), "bf16"
     if not isinstance(config, dict):
         keys.fail("quantization_config", "is not an object")
-    quantised, ignore = _declared(config, keys)
-    if not isinstance(ignore, list) or not all(isinstance(p, str) for p in ignore):
-        keys.fail("quantization_config", "has an ignore list that is not a list of module names")
+    quantised, ignore = _quantised(config, keys), _modules(config, keys)
     chosen: dict[str, str] = {}
     for part in ("attention", "feed_forward", "experts"):
         exempt, having = _exempt_layers(layers, part, ignore)
