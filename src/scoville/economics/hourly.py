@@ -20,7 +20,6 @@ from scoville.facts import Accelerator, Draws, Fact, Facts
 
 Term = Literal["3yr", "1yr", "on_demand", "spot"]
 TERMS: tuple[Term, ...] = ("3yr", "1yr", "on_demand", "spot")
-_WITH_NETWORK = re.compile(r"\b(with|incl\.|including|includes|incl)\s+(the\s+)?network", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +79,20 @@ class NotOffered:
 def _words(name: str) -> str:
     """'data_centre_usd_per_h' -> 'data centre'; system_network reads 'system and network'."""
     return name.removesuffix("_usd_per_h").replace("system_network", "system_and_network").replace("_", " ")
+
+
+def _includes_network(note: str) -> bool:
+    """Whether the note of a system's price says that its value is with the network; a word on low or high is not that.
+
+    >>> _includes_network("IT cluster per GPU, with server and network")
+    True
+    >>> _includes_network("without networking"), _includes_network("high is with networking, value without")
+    (False, False)
+    """
+    return any(
+        re.search(r"\b(with|incl\w*)\b.*\bnetwork", clause) and not re.search(r"\bwithout\b|\b(low|high) is\b", clause)
+        for clause in re.split("[;:,]", note.lower())
+    )
 
 
 def _dated(fact: Fact, vintage: str) -> str:
@@ -197,7 +210,7 @@ def _bottom_up(accelerator: Accelerator, reading: Reading, price: Fact, power: A
     is_system = price.name == "price_system"
     server = zero if is_system else reading.term("system_adder") * factor
     network = zero
-    if is_system and _WITH_NETWORK.search(price.note):
+    if is_system and _includes_network(price.note):
         reading.notes.append("price_system includes networking")
     else:
         share = reading.term("network_share")
@@ -231,19 +244,20 @@ def _chip(
 ) -> tuple[Array, Array, Array, Array, Array, str]:
     """Silicon, memory, packaging, vendor's margin, unsplit (USD each) and what the unsplit part holds.
 
-    bom_total, where there is one, is drawn and split in proportion to its central parts; packaging takes the rest. A
-    share of a whole system is not split: its bill of materials is not the chip's alone.
+    bom_total, where there is one, is drawn and split in proportion to its central parts; packaging takes the rest. In a
+    share of a whole system, what is paid beyond the chip's materials is margin and system in one.
     """
     zero = np.zeros(reading.draws.n)
-    if is_system:
-        return zero, zero, zero, zero, paid, "chip and system, not split"
     bom = {
         name: fact
         for name in ("bom_total", "bom_logic", "bom_memory", "bom_packaging", "bom_test", "bom_other")
         if (fact := newest(accelerator.facts.get(name, ()), reading.terms.vintage, reading.terms.owner))
     }
     total = bom.pop("bom_total", None)
-    if "bom_logic" not in bom or "bom_memory" not in bom or (total is None and "bom_packaging" not in bom):
+    itemised = "bom_logic" in bom and "bom_memory" in bom and (total is not None or "bom_packaging" in bom)
+    if not itemised:
+        if is_system:
+            return zero, zero, zero, zero, paid, "chip and system, not split"
         if total is None:
             return zero, zero, zero, zero, paid, "chip, not split"
         cost = reading.sample(total)
@@ -256,7 +270,10 @@ def _chip(
         listed = max(total.number, sum(f.number for f in bom.values()))
         silicon, memory = (cost * (bom[name].number / listed) for name in ("bom_logic", "bom_memory"))
         rest = cost - silicon - memory
-    return silicon, memory, rest, paid - silicon - memory - rest, zero, ""
+    beyond = paid - silicon - memory - rest
+    if is_system:
+        return silicon, memory, rest, zero, beyond, "vendor margin and system, not split"
+    return silicon, memory, rest, beyond, zero, ""
 
 
 def _published(reading: Reading, total: Array, power: Array) -> CostParts | None:

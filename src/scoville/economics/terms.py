@@ -101,11 +101,12 @@ class Reading:
 
 
 def newest(candidates: Sequence[Fact], vintage: str, owner: str) -> Fact | None:
-    """The newest fact up to a vintage that holds for the owner: stated for that owner, else for nobody in particular.
+    """The newest fact up to a vintage that holds for the owner.
 
-    A fact without a vintage holds at any time and is the oldest. None where only others' or later ones exist.
+    Stated for that owner, else for "external" ones (any but the vendor), else for nobody in particular. A fact without
+    a vintage holds at any time and is the oldest. None where only others' or later ones exist.
     """
-    for wanted in (owner, ""):
+    for wanted in (owner, "external", ""):
         fitting = [f for f in candidates if f.owner == wanted and (not vintage or f.vintage <= vintage)]
         if fitting:
             return max(fitting, key=lambda f: (f.vintage, f.as_of))
