@@ -172,7 +172,7 @@ def measure_of(unit: str, where: str) -> str:
         "tokens_per_s", "kg", "j_per_byte", "j_per_flop", "usd_per_token", "usd_per_w", "usd_per_j", "usd_per_byte",
         "usd_per_mm2", "mm2_per_byte", "bytes_per_mm2", "tokens_per_j", "kg_per_mm2", "j_per_mm2", "kg_per_j",
         "count_per_mm2", "count_per_s", "mm2_per_flop_per_s", "w_per_flop_per_s", "flop_per_s_per_mm2",
-        "w_per_mm2", "usd_per_tokens", "tokens_per_s_per_w", "usd_per_bytes_per_s", "bytes_per_s_per_w",
+        "w_per_mm2", "usd_per_tokens", "tokens_per_s_per_w", "usd_per_bytes_per_s", "bytes_per_s_per_w", "flop_per_j",
         "mm2_per_bytes_per_s", "flop_per_byte", "count",
     ):  # fmt: skip
         if _measure(measure)[1] == d:

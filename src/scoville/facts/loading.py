@@ -9,7 +9,7 @@ import math
 import re
 import tomllib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -19,27 +19,28 @@ from scoville.errors import FactError, nearest
 from scoville.facts import names
 from scoville.facts.book import Facts, Subject, normal
 from scoville.facts.records import Fact
-from scoville.facts.schema import FactEntry, Quantity, SourceEntry, SubjectEntry, check
+from scoville.facts.schema import FactEntry, SourceEntry, SubjectEntry, check
 
+_HEADER = re.compile(r"\s*\[+\s*([^\]]+?)\s*\]")
 _NUMBER = re.compile(r"\s*[-+]?\.?\d")
 _UNIT = re.compile(r"\s*[-+]?[\d.,_]+(?:[eE][-+]?\d+)?\s*(.*?)\s*$")
 
 
-@dataclass(frozen=True)
 class _File:
     """One TOML file, parsed: `label` is how errors and places name it."""
 
-    label: str
-    text: str
-    tables: dict[str, Any]
-    user: bool
+    def __init__(self, label: str, text: str, tables: dict[str, Any], user: bool) -> None:
+        self.label, self.tables, self.user = label, tables, user
+        self._lines: dict[str, list[int]] = {}
+        for number, line in enumerate(text.splitlines(), 1):
+            if header := _HEADER.match(line):
+                self._lines.setdefault(header[1].replace('"', ""), []).append(number)
 
-    def at(self, subject: str, name: str = "") -> str:
-        """'file:line: [subject.name]', the line being that of the table's header."""
+    def at(self, subject: str, name: str = "", nth: int = 0) -> str:
+        """'file:line: [subject.name]', the line being that of the (nth) table's header, or of the subject's."""
         table = f"{subject}.{name}" if name else subject
-        header = re.search(rf'^\s*\[+\s*"?{re.escape(subject)}"?{re.escape("." + name) if name else ""}\s*\]', self.text, re.M)
-        line = f":{self.text.count(chr(10), 0, header.end()) + 1}" if header else ""
-        return f"{self.label}{line}: [{table}]"
+        lines = self._lines.get(table) or self._lines.get(subject)
+        return f"{self.label}:{lines[min(nth, len(lines) - 1)]}: [{table}]" if lines else f"{self.label}: [{table}]"
 
 
 def load(user_files: Sequence[Path] = ()) -> Facts:
@@ -54,11 +55,12 @@ def load(user_files: Sequence[Path] = ()) -> Facts:
     ranges: dict[str, Fact] = {}
     facts: dict[str, Fact] = {}
     for file in files:
-        for subject_name, name, table in _entries(file):
-            subject = subjects[aliases[normal(subject_name)]]
-            fact = _fact(file, subject, name, table, sources)
-            if fact.key in facts and not (file.user and not facts[fact.key].user):
-                raise FactError(f"{fact.place}: the fact {fact.key} is already in {facts[fact.key].place}")
+        for key, name, table, place in _entries(file):
+            subject = subjects[aliases[normal(key)]]
+            fact = _fact(subject, name, table, place, sources, user=file.user)
+            old = facts.get(fact.key)
+            if old and not (file.user and not old.user):
+                raise FactError(f"{place}: the fact {fact.key} is already at {old.place}")
             facts[fact.key] = fact
             if subject.id == "default-range":
                 ranges[name] = fact
@@ -91,7 +93,9 @@ def _parsed(label: str, text: str, *, user: bool) -> _File:
     file = _File(label, text, tables, user)
     for subject, table in tables.items():
         if not isinstance(table, dict):
-            raise FactError(f"{label}: '{subject}' stands outside a table; expected [subject] and [subject.fact] tables")
+            raise FactError(
+                f"{label}: '{subject}' stands outside a table; expected [subject] and [subject.fact] tables"
+            )
     return file
 
 
@@ -141,40 +145,37 @@ def _is_list_of_tables(value: object) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(v, dict) for v in value)
 
 
-def _entries(file: _File) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """(subject, fact name, table) of every fact in the file, in its order."""
+def _entries(file: _File) -> Iterator[tuple[str, str, dict[str, Any], str]]:
+    """(subject, fact name, table, place) of every fact in the file, in its order."""
     for subject, tables in file.tables.items():
         if tables.get("category") == "source":
             continue
         for name, table in tables.items():
             if isinstance(table, dict):
-                yield subject, name, table
+                yield subject, name, table, file.at(subject, name)
             elif _is_list_of_tables(table):
-                for one in table:
-                    yield subject, name, one
+                for nth, one in enumerate(table):
+                    yield subject, name, one, file.at(subject, name, nth)
 
 
-def _fact(file: _File, subject: Subject, name: str, table: dict[str, Any], sources: dict[str, SourceEntry]) -> Fact:
-    try:
-        entry = check(FactEntry, table, "")
-    except FactError as error:
-        raise FactError(f"{file.at(subject.id, name)}{error}") from None
-    place = f"{file.label} [{subject.id}.{name}]"
+def _fact(
+    subject: Subject, name: str, table: dict[str, Any], place: str, sources: dict[str, SourceEntry], *, user: bool
+) -> Fact:
+    entry = check(FactEntry, table, place)
     source = sources.get(entry.source)
     kind = entry.kind or (source.kind if source else None)
     as_of = entry.as_of or (source.as_of if source else None)
-    for field, value in (("kind", kind), ("as_of", as_of)):
-        if value is None:
-            known = "" if source else f" ('{entry.source}' is no entry of sources.toml; {nearest(entry.source, sources)})"
-            raise FactError(f"{file.at(subject.id, name)}: the field '{field}' is missing here and in its source{known}")
+    if kind is None or as_of is None:
+        field = "as_of" if kind else "kind"
+        known = "" if source else f" ('{entry.source}' is no id of a source; {nearest(entry.source, sources)})"
+        raise FactError(f"{place}: the field '{field}' is missing here and in its source{known}")
     measure: str | None = None
     if subject.category == "accelerator":
         measure = names.measure(name)
         if measure is None:
-            raise FactError(
-                f"{file.at(subject.id, name)}: an accelerator has no fact '{name}'; {nearest(name, names.known())}"
-            )
-    value, low, high, measure, unit = _quantities(entry, measure, file, subject.id, name)
+            raise FactError(f"{place}: an accelerator has no fact '{name}'; {nearest(name, names.known())}")
+    value, low, high, measure, unit = _quantities(entry, measure, place, name)
+    exact = isinstance(value, str) or (measure == "count" and low == high)
     return Fact(
         subject=subject.id,
         name=name,
@@ -184,47 +185,47 @@ def _fact(file: _File, subject: Subject, name: str, table: dict[str, Any], sourc
         measure=measure,
         unit=unit,
         source=source.citation if source else entry.source,
-        as_of=str(as_of),
-        kind=kind or "estimated",
-        distribution="fixed" if measure in ("", "count") and entry.low is None and entry.high is None else entry.distribution,
+        as_of=as_of,
+        kind=kind,
+        distribution="fixed" if exact else entry.distribution,
         vintage=entry.vintage,
         owner=entry.owner,
         driver=entry.driver,
         note=entry.note,
         place=place,
-        user=file.user,
+        user=user,
     )
 
 
 def _quantities(
-    entry: FactEntry, measure: str | None, file: _File, subject: str, name: str
+    entry: FactEntry, measure: str | None, place: str, name: str
 ) -> tuple[float | str, float, float, str, str]:
-    """(value, low, high, measure, unit as written); the bounds are the value where none were given."""
+    """(value, low, high, measure, unit as written); the bounds are the value where none were given.
+
+    Without a measure asked for, it is read from the unit, and a value that does not begin with a number is text.
+    """
     text = str(entry.value)
-    if measure == names.TEXT or (measure is None and isinstance(entry.value, str) and not _NUMBER.match(text)):
+    if measure == names.TEXT or (measure is None and not _NUMBER.match(text)):
         if entry.low is not None or entry.high is not None:
-            raise FactError(f"{file.at(subject, name)}: low and high need a number as value, not '{text}'")
+            raise FactError(f"{place}: low and high need a number as value, not '{text}'")
         return text, math.nan, math.nan, names.TEXT, ""
-
-    m = _UNIT.match(text)
-    unit = m[1] if m else ""
-
-    def number(field: str, quantity: Quantity) -> float:
-        return units.parse(str(quantity), str(measure), f"{file.at(subject, name)} {field}")
-
+    written = _UNIT.match(text)
+    unit = written[1] if written else ""
     if measure is None:
-        measure = units.measure_of(unit, f"{file.at(subject, name)} value")
-    value = number("value", entry.value)
-    low = value if entry.low is None else number("low", entry.low)
-    high = value if entry.high is None else number("high", entry.high)
+        measure = units.measure_of(unit, f"{place} value")
+    value = units.parse(text, measure, f"{place} value")
+    low = value if entry.low is None else units.parse(str(entry.low), measure, f"{place} low")
+    high = value if entry.high is None else units.parse(str(entry.high), measure, f"{place} high")
     if not low <= value <= high:
-        raise FactError(f"{file.at(subject, name)}: expected low <= value <= high, got {entry.low}, {text}, {entry.high}")
+        raise FactError(f"{place}: expected low <= value <= high, got {entry.low}, {text}, {entry.high}")
     if entry.direction is not None:
-        if "_bandwidth" not in name:
-            raise FactError(f"{file.at(subject, name)}: direction belongs to the bandwidth of a link, not to '{name}'")
-        # Counted both ways, one direction has half; not stated, it has between half and all of it.
-        low, high = low / 2, high / 2 if entry.direction == "both" else high
-        value = value / 2 if entry.direction == "both" else (low + high) / 2
+        if not name.startswith("scale_") or not name.endswith("_bandwidth"):
+            raise FactError(f"{place}: direction belongs to the bandwidth of a link, not to '{name}'")
+        # Counted both ways, one direction has half; where nobody says, it has between half and all of it.
+        if entry.direction == "both":
+            value, low, high = value / 2, low / 2, high / 2
+        else:
+            value, low = (low / 2 + high) / 2, low / 2
     return value, low, high, measure, unit
 
 
