@@ -103,8 +103,8 @@ def test_no_figure_for_a_model_of_ones_own() -> None:
 
 @pytest.mark.parametrize(("name", "gib"), [("gpt-oss-120b", 60.8), ("gpt-oss-20b", 12.8)])
 def test_declared_weights_weigh_what_the_checkpoint_does(name: str, gib: float) -> None:
-    """gpt-oss model card, table 1: checkpoint sizes of 60.8 GiB and 12.8 GiB."""
-    assert weight_bytes(load(name)).total_bytes / 2**30 == pytest.approx(gib, rel=0.003)
+    """gpt-oss model card, table 1: checkpoint sizes of 60.8 GiB and 12.8 GiB, to one decimal."""
+    assert weight_bytes(load(name)).total_bytes / 2**30 == pytest.approx(gib, abs=0.05)
 
 
 @pytest.mark.parametrize("name", names())

@@ -157,6 +157,15 @@ def _layers(layers: tuple[Layer, ...], hidden: int) -> _Parts:
     return parts
 
 
+def _expert_biases(layers: tuple[Layer, ...], hidden: int) -> int:
+    """Bias elements of all routed experts."""
+    return sum(
+        f.experts * (f.intermediate * (2 if f.gated else 1) + hidden)
+        for f in (layer.feed_forward for layer in layers)
+        if f.bias
+    )
+
+
 def _draft(a: Architecture) -> _Parts:
     """Draft layers as in DeepSeek-V3 (2024, section 2.2): each joins hidden state and embedding by a 2h x h matrix.
 
@@ -204,7 +213,7 @@ def weight_bytes(a: Architecture, weights: str | None = None) -> WeightBytes:
     """Bytes of the stored weights by part, scales included.
 
     `weights` None or "declared" is as the config declares; otherwise see `stored_formats`. Raises ModelError for an
-    unknown format. Biases count in their part's format (gpt-oss: 0.03 % of its bytes).
+    unknown format. Biases of routed experts stay in the format of the norms, as in the checkpoints of gpt-oss.
     """
     f = stored_formats(a, weights)
     attention, mlp, experts, plain = (
@@ -216,7 +225,7 @@ def weight_bytes(a: Architecture, weights: str | None = None) -> WeightBytes:
         "head_bytes": p.head * plain,
         "attention_bytes": p.attention * attention,
         "dense_mlp_bytes": p.dense_mlp * mlp,
-        "routed_experts_bytes": p.routed_experts * experts,
+        "routed_experts_bytes": p.routed_experts * experts + _expert_biases(a.layers, a.hidden) * (plain - experts),
         "shared_experts_bytes": p.shared_experts * mlp,
         "router_bytes": p.router * plain,
         "norms_bytes": p.norms * plain,
@@ -225,6 +234,7 @@ def weight_bytes(a: Architecture, weights: str | None = None) -> WeightBytes:
         d.attention * attention
         + (d.dense_mlp + d.shared_experts) * mlp
         + d.routed_experts * experts
+        + _expert_biases(a.draft_layers, a.hidden) * (plain - experts)
         + (d.router + d.norms) * plain
     )
     return WeightBytes(total_bytes=sum(parts.values()), **parts, draft_bytes=draft)
