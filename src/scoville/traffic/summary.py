@@ -157,7 +157,7 @@ def reused_tokens(trace: Trace) -> NDArray[np.int64]:
     place = np.arange(len(request)) - trace.block_offsets[request]
     run = counts.copy()  # blocks before the first unseen one
     np.minimum.at(run, request[unseen], place[unseen])
-    return np.minimum(run * trace.block_tokens, trace.input_tokens)
+    return np.minimum(run * np.int64(trace.block_tokens), trace.input_tokens.astype(np.int64))
 
 
 def _lengths(tokens: NDArray[np.int32]) -> LengthStatistics:

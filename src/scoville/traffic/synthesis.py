@@ -57,9 +57,9 @@ def synthesise(fit: TraceFit, requests: int, seed: int) -> Trace:
         input_tokens=fit.input_tokens[pick],
         output_tokens=fit.output_tokens[pick],
         notes=(
-            f"{requests} requests drawn with seed {seed} from a fit of {len(fit.input_tokens)} ({fit.name}): length pairs"
-            f" resampled, gamma gaps with squared coefficient of variation {fit.gap_scv_frac:.3g}; waves of the load,"
-            " sessions and shared prefixes are not kept",
+            f"{requests} requests drawn with seed {seed} from a fit of {len(fit.input_tokens)} ({fit.name}): length"
+            f" pairs resampled, gamma gaps with squared coefficient of variation {fit.gap_scv_frac:.3g}; waves of the"
+            " load, sessions and shared prefixes are not kept",
         ),
     )
 

@@ -37,10 +37,10 @@ class Writer(Protocol):
 
 
 class ParquetWriter:
-    """All columns under their Trace names (block_hashes as lists, with block_tokens); name, source, notes as metadata."""
+    """All columns under their Trace names (block_hashes as lists, with block_tokens); source and notes as metadata."""
 
     name = "parquet"
-    endings = (".parquet",)
+    endings: tuple[str, ...] = (".parquet",)
 
     def write(self, trace: Trace, path: Path) -> tuple[str, ...]:
         """Reading it back gives an equal trace, if the first request comes at 0."""
@@ -56,10 +56,10 @@ class ParquetWriter:
 
 
 class MooncakeWriter:
-    """timestamp in whole milliseconds (rounded to the nearest, halves to even), input_length, output_length, hash_ids."""
+    """timestamp in ms, rounded to the nearest whole (halves to even), input_length, output_length, hash_ids."""
 
     name = "mooncake"
-    endings = (".jsonl",)
+    endings: tuple[str, ...] = (".jsonl",)
 
     def write(self, trace: Trace, path: Path) -> tuple[str, ...]:
         """Without block hashes, hash_ids are empty lists. Raises TrafficError for blocks of another size than 512."""
@@ -76,7 +76,7 @@ class MooncakeWriter:
         )
         frame.with_columns(_block_lists(trace).alias("hash_ids")).write_ndjson(path)
         lost = [c for c in trace.columns() if c not in _MOONCAKE_FIELDS]
-        notes = (f"Mooncake has no field for {', '.join(lost)}: left out",) if lost else ()
+        notes: tuple[str, ...] = (f"Mooncake has no field for {', '.join(lost)}: left out",) if lost else ()
         if float(np.abs(timestamps / 1000 - trace.arrival_s).max()) > 1e-9:
             notes += ("arrivals rounded to whole milliseconds",)
         return notes

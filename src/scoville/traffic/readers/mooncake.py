@@ -17,7 +17,7 @@ from scoville.traffic.readers.records import array, integer, json_lines, number
 from scoville.traffic.trace import Trace, build
 
 BLOCK_TOKENS = 512
-_INT64_MAX = 2**63 - 1
+_INT64_LIMIT = 2**63
 
 
 class MooncakeReader:
@@ -54,7 +54,7 @@ def _blocks(record: dict[str, object], input_tokens: int, where: str) -> flat_ar
         return flat_array("q")
     ids = array(record, "hash_ids", where)
     for value in ids:
-        if not isinstance(value, int) or isinstance(value, bool) or abs(value) > _INT64_MAX:
+        if not isinstance(value, int) or isinstance(value, bool) or not -_INT64_LIMIT <= value < _INT64_LIMIT:
             raise TrafficError(f"{where}: hash_ids holds {value!r}; expected integers of 64 bits")
     if len(ids) > -(-input_tokens // BLOCK_TOKENS):
         raise TrafficError(
