@@ -130,7 +130,7 @@ def test_a_bill_of_materials_may_be_given_by_its_parts_alone(fact: Make, chip: M
     "term", ["wacc_frac", "electricity_usd_per_j", "pue_frac", "facility_usd_per_w", "it_life_s", "facility_life_s"]
 )
 def test_dearer_terms_never_make_an_hour_cheaper(h100: Accelerator, facts: Facts, term: str) -> None:
-    values = {
+    values: tuple[Any, ...] = {
         "wacc_frac": (0.0, 0.05, 0.08, 0.2),
         "electricity_usd_per_j": (0.0, 1e-8, 5e-8),
         "pue_frac": (1.0, 1.1, 1.5),
