@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import cache
 
 from scoville.errors import UnitError, nearest
 
@@ -119,6 +120,7 @@ def _examples() -> tuple[str, ...]:
             "USD/kWh", "ms", "s", "h", "years", "tokens/day", "mm2", "%", "frac", "GHz", "pJ/bit")  # fmt: skip
 
 
+@cache
 def _measure(measure: str) -> tuple[float, _Dimension]:
     factor, dimension = 1.0, _NONE
     head, _, rate = measure.partition("_per_")
@@ -166,7 +168,15 @@ def measure_of(unit: str, where: str) -> str:
     """The measure that a unit belongs to: "TB/s" -> "bytes_per_s", "USD/kWh" -> "usd_per_j", "%" -> "frac"."""
     if unit in ("", "%", "frac", "fraction", "ratio", "x"):
         return "frac"
-    _, d = _unit(unit, where)
+    measure = _measure_named(_unit(unit, where)[1])
+    if measure is None:
+        raise UnitError(f"{where}: unit '{unit}' has no measure in scoville.units")
+    return measure
+
+
+@cache
+def _measure_named(dimension: _Dimension) -> str | None:
+    """The first measure of that dimension, or None; the order decides between W/(FLOP/s) and J/FLOP."""
     for measure in (
         "s", "bytes", "bytes_per_s", "flop", "flop_per_s", "w", "j", "mm2", "usd", "usd_per_h", "tokens",
         "tokens_per_s", "kg", "j_per_byte", "j_per_flop", "usd_per_token", "usd_per_w", "usd_per_j", "usd_per_byte",
@@ -175,9 +185,9 @@ def measure_of(unit: str, where: str) -> str:
         "w_per_mm2", "usd_per_tokens", "tokens_per_s_per_w", "usd_per_bytes_per_s", "bytes_per_s_per_w", "flop_per_j",
         "mm2_per_bytes_per_s", "flop_per_byte", "count",
     ):  # fmt: skip
-        if _measure(measure)[1] == d:
+        if _measure(measure)[1] == dimension:
             return measure
-    raise UnitError(f"{where}: unit '{unit}' has no measure in scoville.units")
+    return None
 
 
 def to_unit(value: float, measure: str, unit: str) -> float:
