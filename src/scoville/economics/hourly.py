@@ -33,8 +33,8 @@ class CostParts:
     silicon_usd_per_h: Array
     memory_usd_per_h: Array
     packaging_usd_per_h: Array
-    vendor_margin_usd_per_h: Array
     unsplit_usd_per_h: Array
+    vendor_margin_usd_per_h: Array
     system_network_usd_per_h: Array
     data_centre_usd_per_h: Array
     power_usd_per_h: Array
