@@ -285,5 +285,14 @@ def _published(reading: Reading, total: Array, power: Array) -> CostParts | None
         return None
     zero = np.zeros(reading.draws.n)
     return CostParts(
-        zero, zero, zero, zero, rest, zero, data_centre, energy, operation, "chip, system and network, not split"
+        silicon_usd_per_h=zero,
+        memory_usd_per_h=zero,
+        packaging_usd_per_h=zero,
+        unsplit_usd_per_h=rest,
+        vendor_margin_usd_per_h=zero,
+        system_network_usd_per_h=zero,
+        data_centre_usd_per_h=data_centre,
+        power_usd_per_h=energy,
+        operation_usd_per_h=operation,
+        unsplit="chip, system and network, not split",
     )
