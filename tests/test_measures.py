@@ -1,4 +1,4 @@
-"""Every float in a record says what it measures: in its name, in the words of scoville.units, or in a field `measure`."""
+"""Every float in a record says what it measures: in its name, as scoville.units writes it, or in a field `measure`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FLOAT = re.compile(r"\bfloat|\bFloats?\b|\bFloatArray\b")
 
 def measures() -> re.Pattern[str]:
     atoms = "|".join(units._MEASURES)
-    return re.compile(rf"(?:^|_)(?:{atoms})(?:_per_(?:{atoms}))*$")
+    return re.compile(rf"(?:^|_)(?:{atoms})(?:_per_(?:{atoms}|chip|user))*$")
 
 
 def test_every_float_field_ends_in_its_measure() -> None:
