@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from scoville.errors import FactError, nearest
@@ -122,10 +122,9 @@ class Facts:
         return [a for s in subjects.values() for a in (s.id, *s.aliases)]
 
 
-def _newest(entries: Iterable[Fact], vintage: str, owner: str) -> Fact | None:
+def _newest(entries: Sequence[Fact], vintage: str, owner: str) -> Fact | None:
     """Of entries sorted by vintage: published by then, by preference of this owner (or of none), the newest."""
     then = [f for f in entries if not vintage or f.vintage <= vintage]
-    if owner:
-        mine = [f for f in then if f.owner == owner]
-        return (mine or [f for f in then if not f.owner] or [None])[-1]
-    return ([f for f in then if not f.owner] or then or [None])[-1]
+    anybodys = [f for f in then if not f.owner]
+    fitting = ([f for f in then if f.owner == owner] or anybodys) if owner else (anybodys or then)
+    return fitting[-1] if fitting else None

@@ -1,4 +1,4 @@
-"""Puts an `Accelerator` together from its facts, with marked defaults where nobody has published a link or idle power."""
+"""Puts an `Accelerator` together from its facts, with marked defaults where no link or idle power was published."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _memory(newest: Mapping[str, Fact]) -> tuple[MemoryTier, ...]:
 def _links(id: str, newest: Mapping[str, Fact], default: Default) -> tuple[LinkLevel, ...]:
     def fallback(level: str, what: str, name: str) -> Fact:
         fact = default("default-link", name)
-        note = f"default: not published for this chip. {fact.note}"
+        note = f"default: not published for this chip; {fact.note}"
         return replace(fact, subject=id, name=f"{level}_{what}", note=note)
 
     levels: list[LinkLevel] = []
@@ -92,7 +92,7 @@ def _idle(tdp: Fact, default: Default) -> Fact:
         high=share.high * tdp.number,
         measure="w",
         unit="W",
-        note=f"default: not published for this chip, {share.number:.0%} of TDP. {share.note}",
+        note=f"default: not published for this chip; {share.number:.0%} of TDP, {share.note}",
     )
 
 

@@ -18,11 +18,11 @@ class Fact:
     """One figure (or word) from the world.
 
     `value`, `low` and `high` are in the SI measure named by `measure` ("bytes_per_s", "usd_per_h", ...; "" for a
-    text fact, whose `value` is a str and whose bounds are NaN). `low <= value <= high` always holds; where the source gave no range
-    the default for `kind` was applied and `range_is_default` is True. `driver` names the group that is drawn once
-    per Monte Carlo sample ("" = drawn alone). `vintage` (YYYY-MM) and `owner` are set where the figure only holds
-    for that month or that kind of owner. `place` is file and table of the entry; `user` is True when it came from a user's
-    own file.
+    text fact, whose `value` is a str and whose bounds are NaN). `low <= value <= high` always holds; where the
+    source gave no range the default for `kind` was applied and `range_is_default` is True. `driver` names the group
+    that is drawn once per Monte Carlo sample ("" = drawn alone). `vintage` (YYYY-MM) and `owner` are set where the
+    figure only holds for that month or that kind of owner. `place` is file, line and table of the entry; `user` is
+    True when it came from a user's own file.
     """
 
     subject: str
@@ -124,3 +124,10 @@ class Accelerator:
     def tier(self, name: str) -> MemoryTier | None:
         """The memory tier of that name, or None."""
         return next((t for t in self.memory if t.name == name), None)
+
+    def defaults(self) -> tuple[Fact, ...]:
+        """The figures that nobody published for this chip and a default stands for: latencies, idle power."""
+        used = [f for link in self.links for f in (link.bandwidth, link.latency, link.domain) if f is not None]
+        if self.idle_power is not None:
+            used.append(self.idle_power)
+        return tuple(f for f in used if f.name not in self.facts)

@@ -1,4 +1,4 @@
-"""The shape of a fact file: what pydantic accepts for a subject, a source and a fact, and one sentence for what it refuses."""
+"""The shape of a fact file: what a subject, a source and a fact may hold, and one sentence for what is refused."""
 
 from __future__ import annotations
 
