@@ -58,13 +58,13 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str | float]], *
     """Print rows under heads that carry their unit ("memory, GB"); numbers stand right, words left.
 
     A float is shown with three significant digits, an int and a str as they are. A column stands right when
-    any of its cells is a number.
+    any of its cells is a number; where every head is empty, no line is spent on them.
     """
     from rich.table import Table
     from rich.text import Text
 
     lines = [list(row) for row in rows]
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", show_header=any(columns))
     for i, head in enumerate(columns):
         number = any(isinstance(line[i], int | float) for line in lines)
         table.add_column(head, justify="right" if number else "left", overflow="fold")
