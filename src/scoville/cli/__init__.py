@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from scoville import __version__
-from scoville.cli import model, traffic
+from scoville.cli import facts, model, traffic
 from scoville.errors import ScovilleError
 
 __all__ = ["app", "main"]
@@ -60,6 +60,7 @@ def _root(
     pass
 
 
+app.command(short_help="Figures with their ranges, sources and dates")(facts.facts)
 app.command(short_help="What a model is made of, how big it is, what a sequence of it holds")(model.model)
 app.add_typer(traffic.app, name="traffic", short_help="Traces: summarise, convert, synthesise, scale to a demand")
 
