@@ -6,15 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from scoville.cli import Commands
-from scoville.cli.traffic import app as traffic
+from scoville.cli import app
 from scoville.traffic import load
-
-app = typer.Typer(cls=Commands, rich_markup_mode=None)
-app.add_typer(traffic, name="traffic")
 
 
 def run(*words: str, code: int = 0) -> str:

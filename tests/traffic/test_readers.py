@@ -351,3 +351,46 @@ def test_names_paths_and_formats_that_do_not_exist(tmp_path: Path, write: Write)
     assert "no such file" in refusal(tmp_path / "none.csv")
     assert refusal(write("t.csv", "a\n1\n"), format="csvv") == "unknown traffic format 'csvv'; did you mean 'csv'?"
     assert "not a traffic format that is known" in refusal(write("t.txt", "hello\n"))
+
+
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [
+        ("5,9,9,-1,0,0\n0,9,9,1,0,0\n", "t.csv:3: parent is 1; expected the row (from 0) of an earlier request, or -1"),
+        ("5,9,9,-1,0,0\n\n0,9,9,0,0,0\n",
+         "t.csv:4: parent is 0; expected the row (from 0) of an earlier request, or -1"),
+        ("5,9,9,2,0,0\n0,9,9,-1,0,0\n", "t.csv:2: parent is 2; expected the row (from 0) of an earlier request, or -1"),
+        ("5,9,9,-1,0,0\n0,9,9,-1,0,8\n",
+         "t.csv:3: token_limit is 8; expected 0 for none, or at least the 9 output tokens"),
+    ],
+)  # fmt: skip
+def test_rules_between_columns_name_the_line(write: Write, rows: str, sentence: str) -> None:
+    header = "arrival_s,input_tokens,output_tokens,parent,think_s,token_limit\n"
+    assert refusal(write("t.csv", header + rows)) == sentence
+
+
+def test_a_date_without_seconds_is_named_with_its_line(write: Write) -> None:
+    path = write("t.csv", "ts,in,out\n2026-01-01 10:00:00,5,6\n2026-01-01 10:00,5,6\n")
+    assert refusal(path, columns={"arrival": "ts", "input": "in", "output": "out"}) == (
+        "t.csv:3: ts is 2026-01-01 10:00; expected a date and time such as 2023-11-16 18:15:46.6805900"
+    )
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_name(write: Write) -> None:
+    assert len(load(write("t.csv", "\ufeffarrival_s,input_tokens,output_tokens\r\n0,1,1\r\n"))) == 1
+
+
+def test_options_that_would_not_be_heeded_are_refused(write: Write, pool: Path) -> None:
+    assert "--columns is for plain tables" in refusal("azure-2023-conv", columns={"arrival": "ts"})
+    assert "cannot be read as csv" in refusal("azure-2023-conv", format="csv")
+    assert "azure is not one" in refusal(write("a.csv", AZURE), duration_s=60.0)
+    assert "expected more than 0" in refusal(pool, duration_s=0.0)
+
+
+def test_two_pools_in_one_folder_are_refused(pool: Path) -> None:
+    inner = pool / "other"
+    inner.mkdir()
+    (inner / "chunk-3-trace.csv").write_bytes((pool / "chunk-3-trace.csv").read_bytes())
+    assert refusal(pool) == "pool: chunk-3-trace.csv is there twice; name the folder of a single pool"
+    (inner / "chunk-3-trace.csv").rename(pool / "chunk-9-trace.csv")
+    assert refusal(pool) == "pool: chunk-9-dataset.json is missing; every client has two files"

@@ -37,13 +37,28 @@ def load(
     path = Path(name_or_path)
     bundled = BUNDLED.get(text.lower())
     if bundled is not None and not path.exists():
-        trace = READERS[bundled.format].read(bundled.path, options)
+        if format not in (None, bundled.format):
+            raise TrafficError(f"{text} is in the format {bundled.format}; it cannot be read as {format}")
+        trace = _read(READERS[bundled.format], bundled.path, options)
         return dataclasses.replace(trace, name=text.lower(), source=bundled.source)
     if not path.exists():
         if path.suffix or len(path.parts) > 1:
             raise TrafficError(f"{path}: no such file; bundled traces are {', '.join(sorted(BUNDLED))}")
         raise TrafficError(f"'{text}' is neither a file nor a bundled trace; {nearest(text, BUNDLED)}")
     reader = READERS[format] if format is not None else recognise(path, plain=columns is not None)
+    return _read(reader, path, options)
+
+
+def _read(reader: Reader, path: Path, options: ReadOptions) -> Trace:
+    """Refuses what the reader would not heed; a seed is always welcome."""
+    if options.columns and "columns" not in reader.takes:
+        raise TrafficError(
+            f"{path.name}: the format {reader.name} has its own column names; --columns is for plain tables"
+        )
+    if options.duration_s is not None and "duration_s" not in reader.takes:
+        raise TrafficError(
+            f"{path.name}: a duration is for formats to draw from, such as servegen; {reader.name} is not one"
+        )
     return reader.read(path, options)
 
 
@@ -56,7 +71,7 @@ def recognise(path: Path, *, plain: bool = False) -> Reader:
     if path.is_file() and not head:
         raise TrafficError(f"{path.name}: the file is empty; expected at least one request")
     for reader in READERS.values():
-        if (not plain or reader.name in ("csv", "parquet")) and reader.recognises(path, head):
+        if (not plain or "columns" in reader.takes) and reader.recognises(path, head):
             return reader
     raise TrafficError(f"{path.name}: not a traffic format that is known; name it with --format: {', '.join(READERS)}")
 

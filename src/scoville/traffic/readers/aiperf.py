@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoville.errors import TrafficError
+from scoville.traffic.readers.columns import opened
 from scoville.traffic.readers.reader import ReadOptions
 from scoville.traffic.readers.records import integer, json_lines, shown, table
 from scoville.traffic.trace import Trace, build
@@ -26,6 +27,7 @@ class AiperfReader:
 
     name = "aiperf"
     title = "AIPerf per-request records (profile_export.jsonl)"
+    takes: tuple[str, ...] = ()
 
     def recognises(self, path: Path, head: bytes) -> bool:
         """By its field names; GenAI-Perf's profile_export.json is recognised too, to say why it cannot be read."""
@@ -37,11 +39,12 @@ class AiperfReader:
         sessions: list[int] = []
         numbers: dict[str, int] = {}
         warm_up = 0
-        for where, record in json_lines(path):
-            if "experiments" in record:
+        with opened(path) as lines:
+            if '"experiments"' in lines.read(4096):
                 raise TrafficError(
-                    f"{where}: GenAI-Perf keeps texts, not token counts; expected AIPerf's profile_export.jsonl"
+                    f"{path.name}: GenAI-Perf keeps texts, not token counts; expected AIPerf's profile_export.jsonl"
                 )
+        for where, record in json_lines(path):
             about = table(record, "metadata", where)
             if about.get("benchmark_phase") == "warmup":
                 warm_up += 1

@@ -23,6 +23,7 @@ class AzureReader:
 
     name = "azure"
     title = "Azure LLM inference trace (CSV)"
+    takes: tuple[str, ...] = ()
 
     def recognises(self, path: Path, head: bytes) -> bool:
         """By its three column names."""

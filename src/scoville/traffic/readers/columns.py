@@ -74,7 +74,9 @@ def read_csv(path: Path, columns: Sequence[Column]) -> dict[str, NDArray[np.gene
             # No line is wrong, so the empty rows that polars makes of blank lines were to blame.
             frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))
             return {c.field: _values(frame.get_column(c.header), c) for c in columns}
-    except (pl.exceptions.PolarsError, _WrongValueError) as error:
+    except _WrongValueError as wrong:  # only polars minds, e.g. a date without seconds
+        raise TrafficError(f"{place(path, wrong.row)}: {wrong}") from None
+    except pl.exceptions.PolarsError as error:
         _name_wrong_line(path, columns)
         raise TrafficError(f"{path.name}: cannot be read as CSV: {str(error).splitlines()[0]}") from None
 
@@ -102,8 +104,21 @@ def read_parquet(path: Path, columns: Sequence[Column]) -> dict[str, NDArray[np.
         try:
             out[c.field] = _values(pl.read_parquet(path, columns=[c.header]).get_column(c.header), c)
         except _WrongValueError as wrong:
-            raise TrafficError(f"{path.name}: row {wrong.row + 1}: {wrong}; expected {c.expected}") from None
+            raise TrafficError(f"{place(path, wrong.row)}: {wrong}") from None
     return out
+
+
+def place(path: Path, row: int) -> str:
+    """Where a row (from 0) of a CSV or Parquet file is: "t.csv:812", or "t.parquet: row 811"."""
+    if path.suffix == ".parquet":
+        return f"{path.name}: row {row + 1}"
+    with opened(path) as lines:
+        rows = csv.reader(lines)
+        next(rows)
+        for _ in range(row + 1):
+            while not next(rows):  # a blank line is no row
+                pass
+        return f"{path.name}:{rows.line_num}"
 
 
 def header_of(path: Path) -> list[str]:
@@ -144,8 +159,10 @@ def opened(path: Path) -> Iterator[TextIO]:
 
 
 class _WrongValueError(Exception):
-    def __init__(self, row: int, text: str) -> None:
-        super().__init__(text)
+    """The first wrong row (from 0) of a column, and what it holds."""
+
+    def __init__(self, row: int, column: Column, value: object) -> None:
+        super().__init__(f"{column.header} is {value}; expected {column.expected}")
         self.row = row
 
 
@@ -195,7 +212,7 @@ def _numbered(series: pl.Series) -> NDArray[np.integer]:
 def _refuse(wrong: NDArray[np.bool_], given: NDArray[np.generic], column: Column) -> None:
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise _WrongValueError(row, f"{column.header} is {given[row]}")
+        raise _WrongValueError(row, column, given[row])
 
 
 def in_seconds(a: NDArray[np.float64], unit: str) -> NDArray[np.float64]:
@@ -208,7 +225,7 @@ def _refuse_nulls(parsed: pl.Series, given: pl.Series, column: Column) -> None:
     if parsed.null_count():
         row = int(np.argmax(parsed.is_null().to_numpy()))
         value = given[row]
-        raise _WrongValueError(row, f"{column.header} is {'missing' if value is None else repr(value)}")
+        raise _WrongValueError(row, column, "missing" if value is None else value)
 
 
 def _name_wrong_line(path: Path, columns: Sequence[Column]) -> None:
@@ -234,6 +251,8 @@ def _allowed(value: str, column: Column) -> bool:
     try:
         if column.unit == "id":
             return value != ""
+        if "_" in value:  # Python reads 1_000, no other program does
+            return False
         if column.unit == "iso":
             return datetime.fromisoformat(value.removesuffix("Z").removesuffix("+00:00")).tzinfo is None
         if column.unit:

@@ -25,6 +25,7 @@ class MooncakeReader:
 
     name = "mooncake"
     title = "Mooncake trace (JSON lines)"
+    takes: tuple[str, ...] = ()
 
     def recognises(self, path: Path, head: bytes) -> bool:
         """By its field names."""

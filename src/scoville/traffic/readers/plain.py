@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoville.errors import TrafficError, nearest
-from scoville.traffic.readers.columns import UNITS, Column, header_of, opened, read_csv, read_parquet
+from scoville.traffic.readers.columns import UNITS, Column, header_of, opened, place, read_csv, read_parquet
 from scoville.traffic.readers.reader import ReadOptions
 from scoville.traffic.trace import Trace, build
 
@@ -43,6 +43,7 @@ class CsvReader:
 
     name = "csv"
     title = "CSV with named columns"
+    takes: tuple[str, ...] = ("columns",)
 
     def recognises(self, path: Path, head: bytes) -> bool:
         """By its ending, or by its column names."""
@@ -61,6 +62,7 @@ class ParquetReader:
 
     name = "parquet"
     title = "Parquet with named columns"
+    takes: tuple[str, ...] = ("columns",)
 
     def recognises(self, path: Path, head: bytes) -> bool:
         """By its first four bytes."""
@@ -177,4 +179,29 @@ def _blocks(path: Path) -> dict[str, object]:
 
 
 def _trace(path: Path, arrays: dict[str, NDArray[np.generic]], notes: tuple[str, ...], **blocks: object) -> Trace:
+    _check_rows(path, arrays)
     return build(name=path.name, source=str(path), notes=notes, **arrays, **blocks)  # type: ignore[arg-type]
+
+
+def _check_rows(path: Path, arrays: dict[str, NDArray[np.generic]]) -> None:
+    """Rules between columns, checked before rows are sorted, so that the sentence has their line."""
+    if "token_limit" in arrays:
+        limit, outputs = (arrays[field].astype(np.int64) for field in ("token_limit", "output_tokens"))
+        wrong = (limit != 0) & (limit < outputs)
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise TrafficError(
+                f"{place(path, row)}: token_limit is {limit[row]};"
+                f" expected 0 for none, or at least the {outputs[row]} output tokens"
+            )
+    if "parent" in arrays:
+        parent = arrays["parent"].astype(np.int64)
+        turn = np.empty(len(parent), dtype=np.int64)  # of each row in order of arrival
+        turn[np.argsort(arrays["arrival_s"], kind="stable")] = np.arange(len(parent))
+        known = (parent >= -1) & (parent < len(parent))
+        wrong = ~known | ((parent >= 0) & (turn[np.where(known, parent, 0)] >= turn))
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise TrafficError(
+                f"{place(path, row)}: parent is {parent[row]}; expected the row (from 0) of an earlier request, or -1"
+            )

@@ -25,10 +25,11 @@ class ReadOptions:
 
 
 class Reader(Protocol):
-    """One format. `name` is what --format takes; `title` says it in words."""
+    """One format. `name` is what --format takes; `title` says it in words; `takes` are the ReadOptions it heeds."""
 
     name: str
     title: str
+    takes: tuple[str, ...]
 
     def recognises(self, path: Path, head: bytes) -> bool:
         """Whether the file looks like this format; `head` is its first 64 KiB, decompressed (b"" for a folder)."""

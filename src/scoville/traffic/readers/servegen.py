@@ -41,7 +41,7 @@ class _Window:
     end_s: float
     rate_per_s: float
     family: str
-    shape: float
+    shape_frac: float
 
 
 class ServeGenReader:
@@ -49,6 +49,7 @@ class ServeGenReader:
 
     name = "servegen"
     title = "ServeGen client pool (folder or .tar.gz)"
+    takes: tuple[str, ...] = ("seed", "duration_s")
 
     def recognises(self, path: Path, head: bytes) -> bool:
         """A folder with chunk-i-trace.csv in it, or a tar archive that lists one early."""
@@ -98,19 +99,26 @@ def _files(path: Path) -> dict[int, dict[str, bytes]]:
     if path.is_dir():
         for p in sorted(path.rglob("chunk-*")):
             if m := _FILE.search(p.name):
-                found.setdefault(int(m[1]), {})[m[2]] = p.read_bytes()
+                _add(found, path, int(m[1]), m[2], p.read_bytes())
     else:
         try:
             with tarfile.open(path) as tar:
                 for member in tar:
                     content = tar.extractfile(member) if member.isfile() else None
                     if content is not None and (m := _FILE.search(member.name)):
-                        found.setdefault(int(m[1]), {})[m[2]] = content.read()
+                        _add(found, path, int(m[1]), m[2], content.read())
         except (OSError, EOFError, tarfile.TarError) as error:
             raise TrafficError(f"{path.name}: cannot be read: {error}") from None
     if not found:
         raise TrafficError(f"{path.name}: holds no chunk-i-trace.csv; expected a ServeGen client pool")
     return found
+
+
+def _add(found: dict[int, dict[str, bytes]], path: Path, client: int, kind: str, content: bytes) -> None:
+    files = found.setdefault(client, {})
+    if kind in files:
+        raise TrafficError(f"{path.name}: chunk-{client}-{kind} is there twice; name the folder of a single pool")
+    files[kind] = content
 
 
 def _windows(content: bytes, name: str) -> list[_Window]:
@@ -155,7 +163,7 @@ def _number(text: str, field: str, where: str) -> float:
 def _renewals(rng: np.random.Generator, w: _Window, span_s: float) -> NDArray[np.float64]:
     """Arrival times in [0, span_s) of a stationary renewal process; the expected count is rate x span."""
     mean = 1.0 / w.rate_per_s
-    k = 1.0 if w.family == "Exponential" else w.shape
+    k = 1.0 if w.family == "Exponential" else w.shape_frac
     weibull = w.family == "Weibull"
     scale = mean / (math.gamma(1 + 1 / k) if weibull else k)
     # The gap that covers time 0 is length-biased (its density is x f(x) / mean); a uniform share of it is left.

@@ -23,6 +23,7 @@ class VllmReader:
 
     name = "vllm"
     title = "vLLM benchmark result (JSON, --save-detailed)"
+    takes: tuple[str, ...] = ()
 
     def recognises(self, path: Path, head: bytes) -> bool:
         """By field names that every such result has."""
