@@ -81,6 +81,11 @@ def test_a_user_error_is_one_sentence_and_exit_code_2() -> None:
     assert done.stderr == "scoville: here: unknown chip; known: a, b\n"
 
 
+def test_a_file_that_the_system_refuses_is_one_sentence_too() -> None:
+    done = CliRunner().invoke(failing_app(PermissionError(13, "Permission denied", "results")), ["fail"])
+    assert (done.exit_code, done.stderr) == (2, "scoville: results: Permission denied\n")
+
+
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, typer.Abort])
 def test_an_interruption_says_so_and_exits_with_130(stop: Callable[[], BaseException]) -> None:
     done = CliRunner().invoke(failing_app(stop()), ["fail"])

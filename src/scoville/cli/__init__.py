@@ -28,6 +28,11 @@ class Commands(TyperGroup):
         except ScovilleError as error:
             typer.echo(f"scoville: {error}", err=True)
             raise typer.Exit(2) from error
+        except OSError as error:  # a full disk, a folder that may not be written
+            if error.filename is None:
+                raise
+            typer.echo(f"scoville: {error.filename}: {error.strerror}", err=True)
+            raise typer.Exit(2) from error
         except (KeyboardInterrupt, typer.Abort) as stop:
             typer.echo("scoville: interrupted; nothing was left half-written", err=True)
             raise typer.Exit(130) from stop
