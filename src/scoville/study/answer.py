@@ -1,4 +1,6 @@
-"""The answer to a study: plain records, SI inside, everything a report or a machine needs and nothing it must compute."""
+"""The answer to a study: plain records, SI inside, everything a report or a machine needs and nothing it must
+compute.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,8 @@ class Row:
     chips: Range | None = None
     power: Range | None = None
     energy_per_token: Range | None = None
-    limit: str = ""
+    limit: str = ""  # what stops a larger batch: memory capacity or a latency target; else the busiest resource
+    busiest: str = ""  # compute | memory bandwidth | link | overhead: takes most of a step
     meets_targets_frac: float = 0.0
     rent: Price | None = None
     own: Price | None = None
@@ -100,7 +103,8 @@ class Waterfall:
 class Driver:
     """One uncertain input, and how much the answer hangs on it.
 
-    `variance_share_frac` is the squared rank correlation of its draws with the outcome. `at_low` and `at_high` are the mean
+    `variance_share_frac` is the squared rank correlation of its draws with the outcome. `at_low` and `at_high` are
+    the mean
     outcome where the driver is in its lowest and highest tenth.
     """
 
@@ -153,7 +157,9 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """All of it. `rows` are in the order of the study; `cheapest_rent` and `cheapest_own` name accelerators or are ''."""
+    """All of it. `rows` are in the order of the study; `cheapest_rent` and `cheapest_own` name accelerators or are
+    ''.
+    """
 
     title: str
     study_file: str

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from scoville.errors import FactError
 from scoville.facts import Accelerator, Draws, Facts
-from scoville.transformer.operators import CLASSES
+from scoville.transformer.operators import CLASSES, COLLECTIVES
 
 Array = NDArray[np.float64]
 Pair = tuple[str, str]
@@ -56,8 +56,8 @@ class Chips:
     link_efficiency_frac: Mapping[str, Array]
     overlap_frac: Mapping[str, Array]
     launch_s: Mapping[str, Array]
-    collective_base_s: Array
-    collective_per_rank_s: Array
+    collective_base_s: Mapping[str, Array]
+    collective_per_rank_s: Mapping[str, Array]
     step_overhead_s: Array
     compute_power_frac: Array
     memory_j_per_byte: Array
@@ -76,7 +76,8 @@ class Chips:
     def rate(self, weight: str, activation: str) -> Pair:
         """The formats in which weights and activations of the given rate classes are multiplied on this chip.
 
-        The exact pair; else the same weights with wider activations; else both widened, least first. Weights stay as stored.
+        The exact pair; else the same weights with wider activations; else both widened, least first. Weights stay as
+        stored.
         Raises FactError for a chip without any rate wide enough.
         """
         for w in _WIDER[weight]:
@@ -99,7 +100,8 @@ class Chips:
 def timing_evidence(accelerator: Accelerator, facts: Facts) -> str:
     """How well this chip's timing is known: 'measured', 'related' to a measured one, 'unmeasured' or 'claimed'.
 
-    Subject `timing-evidence` of the facts says so by chip; a chip that it does not name, such as a user's own, is unmeasured.
+    Subject `timing-evidence` of the facts says so by chip; a chip that it does not name, such as a user's own, is
+    unmeasured.
     """
     fact = facts.find("timing-evidence", accelerator.id)
     return str(fact.value) if fact else "unmeasured"
@@ -125,10 +127,10 @@ def chips(accelerator: Accelerator, facts: Facts, draws: Draws) -> Chips:
     spread = facts.get("uncertainty", f"chip_{evidence}")
     own_error = replace(spread, subject=accelerator.id, name="timing_error", driver="")
     rates = sorted({a for pair in accelerator.compute for a in pair})
-    compute_classes = [c for c in CLASSES if c not in ("elementwise", "collective")]
-    efficiency = {
-        (c, r): known("efficiency", f"{c}_compute_{r}") for c in compute_classes for r in rates
-    } | {("elementwise", r): known("efficiency", "elementwise_compute") for r in rates}
+    compute_classes: list[str] = [c for c in CLASSES if c not in ("elementwise", "collective")]
+    efficiency = {(c, r): known("efficiency", f"{c}_compute_{r}") for c in compute_classes for r in rates} | {
+        ("elementwise", r): known("efficiency", "elementwise_compute") for r in rates
+    }
     return Chips(
         name=accelerator.id,
         compute_flop_per_s={pair: draws.sample(fact) for pair, fact in accelerator.compute.items()},
@@ -148,17 +150,16 @@ def chips(accelerator: Accelerator, facts: Facts, draws: Draws) -> Chips:
         idle_w=np.minimum(idle, 0.9 * tdp),
         compute_efficiency_frac=efficiency,
         memory_efficiency_frac={c: known("efficiency", f"{c}_memory") for c in CLASSES if c != "collective"},
-        link_efficiency_frac={
-            k: known("collective", f"{k}_bandwidth")
-            for k in ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "point_to_point")
-        },
+        link_efficiency_frac={k: known("collective", f"{k}_bandwidth") for k in COLLECTIVES},
         overlap_frac={
             "all_reduce": known("collective", "overlap_all_reduce"),
             "all_to_all": known("collective", "overlap_all_to_all"),
         },
         launch_s={c: known("launch", c) for c in ("gemm", "moe", "attention", "elementwise")},
-        collective_base_s=known("collective", "latency_base"),
-        collective_per_rank_s=known("collective", "latency_per_rank"),
+        collective_base_s={k: known("collective", f"latency_base_{k}") for k in COLLECTIVES},
+        collective_per_rank_s={
+            k: known("collective", f"latency_per_rank_{k}") for k in COLLECTIVES if k != "point_to_point"
+        },
         step_overhead_s=known("engine", "step_overhead"),
         compute_power_frac=known("power", "compute_share"),
         memory_j_per_byte=known("power", "energy_per_byte_hbm"),

@@ -2,8 +2,10 @@
 
 Ring volumes of Thakur, Rabenseifner and Gropp, "Optimization of collective communication operations in MPICH" (2005):
 an all-reduce of V bytes among p ranks moves 2 (p-1)/p V per rank, an all-gather or reduce-scatter (p-1)/p V, an
-all-to-all of V bytes per rank (p-1)/p V. Across domains an all-reduce is hierarchical: reduce-scatter inside, all-reduce of
-the 1/p1 part across, all-gather inside. Example: 16 MiB among 8 ranks at 450 GB/s take 2 * 7/8 * 16.8 MB / 450 GB/s = 65 us.
+all-to-all of V bytes per rank (p-1)/p V. Across domains an all-reduce is hierarchical: reduce-scatter inside,
+all-reduce of
+the 1/p1 part across, all-gather inside. Example: 16 MiB among 8 ranks at 450 GB/s take 2 * 7/8 * 16.8 MB / 450 GB/s =
+65 us.
 """
 
 from __future__ import annotations
@@ -18,32 +20,33 @@ Array = NDArray[np.float64]
 
 def volume_frac(kind: str, ranks: float) -> float:
     """Bytes that cross a rank's link per byte of payload."""
-    if kind == "point_to_point":
-        return 1.0
     return (2.0 if kind == "all_reduce" else 1.0) * (ranks - 1) / ranks
 
 
-def hops_count(kind: str, ranks: float, link: Link) -> float:
-    """Link traversals on the critical path: two per all-reduce through a switch, half the ring on a torus axis."""
-    if kind == "point_to_point":
-        return 1.0
-    passes = 2.0 if kind == "all_reduce" else 1.0
-    return passes * (1.0 if link.switched else max(1.0, np.ceil(min(ranks, 1.5 * ranks ** (1 / 3)) / 2)))
+def hops_count(ranks: float, link: Link) -> float:
+    """Link latencies on the critical path: one through a switch; on a torus half the ring, or half of each axis of a
+    cube.
+
+    A switch's latency fact is that of a small all-reduce between two chips, so an all-reduce counts it once as well.
+    """
+    return 1.0 if link.switched else float(max(1.0, np.ceil(min(ranks, 3 * ranks ** (1 / 3)) / 2)))
 
 
 def collective(kind: str, span: int, chips: Chips) -> tuple[Array, Array]:
     """Seconds per byte of payload and fixed seconds, each (n,), of a collective among `span` chips.
 
-    Levels are filled from inside out; each level's time adds up for reductions and gathers, while an all-to-all uses all
+    Levels are filled from inside out; each level's time adds up for reductions and gathers, while an all-to-all uses
+    all
     levels at once and is as slow as the slowest.
     """
     n = chips.n
     level = chips.link_for(span)
     efficiency = chips.link_efficiency_frac[kind]
-    latency = chips.collective_base_s + chips.collective_per_rank_s * (min(span, chips.links[0].domain_count) - 1)
+    base = chips.collective_base_s[kind]
     if kind == "point_to_point":
         link = chips.links[level]
-        return 1 / (link.bandwidth_bytes_per_s * efficiency), chips.collective_base_s + link.latency_s
+        return 1 / (link.bandwidth_bytes_per_s * efficiency), base + link.latency_s
+    latency = base + chips.collective_per_rank_s[kind] * (min(span, chips.links[0].domain_count) - 1)
 
     per_byte, fixed = np.zeros(n), np.zeros(n) + latency
     inside = 1.0  # ranks already joined by inner levels
@@ -59,6 +62,6 @@ def collective(kind: str, span: int, chips: Chips) -> tuple[Array, Array]:
             per_byte = per_byte + volume_frac(kind, ranks) / inside / speed
         else:
             per_byte = per_byte + volume_frac(kind, ranks) * inside * ranks / span / speed
-        fixed = fixed + hops_count(kind, ranks, link) * link.latency_s
+        fixed = fixed + hops_count(ranks, link) * link.latency_s
         inside *= ranks
     return per_byte, fixed

@@ -1,10 +1,13 @@
 """The roofline timer: an operator takes the longer of its arithmetic and its memory traffic, plus its launch.
 
-Williams, Waterman and Patterson, "Roofline" (CACM 2009), with an achieved fraction of peak per operator class and format
+Williams, Waterman and Patterson, "Roofline" (CACM 2009), with an achieved fraction of peak per operator class and
+format
 (facts, subject `efficiency`). Example: a bf16 GEMM of 1e12 FLOP on 989 TFLOP/s at 70 % takes 1.44 ms.
 
-A step is the sum of its operators. Work is a matrix product of step features and operator coefficients, so a million steps
-cost a few array passes; `explain` does the same for one step in plain Python, operator by operator, and is the reference.
+A step is the sum of its operators. Work is a matrix product of step features and operator coefficients, so a million
+steps
+cost a few array passes; `explain` does the same for one step in plain Python, operator by operator, and is the
+reference.
 """
 
 from __future__ import annotations

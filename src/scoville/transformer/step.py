@@ -238,8 +238,7 @@ class Layout:
     def features(self, mix: StepMix) -> Array:
         """The feature matrix of a mix, shape (m, len(names)).
 
-        `rank_*` columns hold the share of the busiest attention-data group. `experts:E/k` is the expected number of
-        distinct experts that the step's tokens touch, E (1 - (1 - k/E)^tokens), for balanced independent routing.
+        `rank_*` columns hold the share of the busiest attention-data group; `experts:E/k` the distinct experts touched.
         """
         r = mix.worst_rank_frac
         tokens = mix.decode_tokens + mix.prefill_tokens
@@ -254,5 +253,15 @@ class Layout:
         ]
         for source in (mix.decode_pairs_tokens, mix.decode_kv_tokens, mix.prefill_pairs_tokens, mix.prefill_kv_tokens):
             columns += [r * source[w] for w in self.windows]
-        columns += [e * -np.expm1(tokens * np.log1p(-k / e)) if k < e else e * (tokens > 0) for e, k in self.expert_kinds]
+        columns += [_experts_touched(tokens, e, k) for e, k in self.expert_kinds]
         return np.stack(np.broadcast_arrays(*columns), axis=1).astype(float)
+
+
+def _experts_touched(tokens: Array, experts: int, per_token: int) -> Array:
+    """Expected distinct experts that the tokens touch: E (1 - (1 - k/E)^tokens), for balanced independent routing.
+
+    One token of Mixtral (8 experts, 2 a token) touches 2, eight tokens touch 8 (1 - 0.75^8) = 7.2.
+    """
+    if per_token >= experts:
+        return np.where(tokens > 0, float(experts), 0.0)
+    return np.asarray(-experts * np.expm1(tokens * np.log1p(-per_token / experts)))

@@ -1,0 +1,15 @@
+"""What a request sees: the steady state of a replica under a traffic's shape and latency targets (`steady_state`)."""
+
+from scoville.serving.shape import TrafficShape, shape
+from scoville.serving.steady import APPROXIMATIONS, SteadyState, Targets, average_step, steady_state, worst_rank_frac
+
+__all__ = [
+    "APPROXIMATIONS",
+    "SteadyState",
+    "Targets",
+    "TrafficShape",
+    "average_step",
+    "shape",
+    "steady_state",
+    "worst_rank_frac",
+]

@@ -1,0 +1,253 @@
+"""The steady state of one replica under continuous batching with chunked prefill: a quick estimate, no request
+replayed.
+
+At `batch` sequences in decode, with t the time of a decode step and a the extra time per prefill token in a mixed step:
+
+    TPOT    = t(batch) + a I batch / O                     each output token carries I/O prompt tokens (balance of
+    flows)
+    rate    = batch / (O TPOT)                             Little's law: requests per second of the replica
+    share   = rate I a prefill + rate O t / batch decode   the two sum to 1: engine time per token of each class
+
+for I fresh prompt and O output tokens per request. Worked by hand for t = 20 ms, a = 0.1 ms, batch 32, I = 1000, O =
+200:
+TPOT = 20 + 0.1 x 1000 x 32 / 200 = 36 ms; rate = 32 / (200 x 0.036) = 4.44 requests/s; prefill takes 4.44 x 1000 x
+0.1 ms =
+44.4 % of the time.
+
+Percentiles come from named approximations:
+- occupancy: the number in decode is Poisson with mean `batch` (M/G/infinity, insensitive to the length distribution),
+so the
+  TPOT percentile is the TPOT at that percentile of occupancy;
+- wait for prefill: G/G/1 at the engine's full-chunk prefill rate by Allen and Cunneen's correction of
+Pollaczek-Khinchine (Allen,
+  "Probability, Statistics and Queueing Theory", 1990, section 5.3); arrivals are split at random over replicas, which
+  brings the gap variation towards Poisson's (Whitt, "The Queueing Network Analyzer", 1983);
+- TTFT = half a step + wait + own prefill, its percentile that of a gamma distribution with the same mean and variance
+  (Wilson and Hilferty 1931).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoville.serving.shape import TrafficShape
+from scoville.timing import Chips, Timer, cache_room_bytes
+from scoville.transformer.operators import OperatorTable
+from scoville.transformer.step import Parallelism, StepMix, Window
+
+Array = NDArray[np.float64]
+
+APPROXIMATIONS = (
+    "Steady state: TPOT and throughput from the balance of prompt and output tokens under chunked prefill and "
+    "Little's law; "
+    "no request is replayed.",
+    "TPOT percentile: step time at that percentile of a Poisson number of running sequences (M/G/infinity); jitter of "
+    "single steps averages out over an answer.",
+    "TTFT percentile: Allen-Cunneen G/G/1 wait for prefill at full chunks, gamma tail; arrivals split at random "
+    "over replicas.",
+    "Memory holds the 99th percentile of running sequences without preemption.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """Latency targets: seconds, and the share of requests that must meet each."""
+
+    ttft_s: float
+    tpot_s: float
+    ttft_percentile_frac: float = 0.95
+    tpot_percentile_frac: float = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class SteadyState:
+    """A replica at each batch size; arrays of shape (n, m): n chips or samples, m batch sizes; `batch_count` is (m,).
+
+    `prefill_s_per_token` and `decode_s_per_token` are engine seconds per fresh prompt token and per output token; with
+    `cached_s_per_token` they weigh the price of each class. `fits`, `stable`, `ttft_met`, `tpot_met` say what a batch
+    breaks.
+    """
+
+    batch_count: Array
+    requests_per_s: Array
+    tpot_s: Array
+    tpot_percentile_s: Array
+    ttft_s: Array
+    ttft_percentile_s: Array
+    prefill_s_per_token: Array
+    decode_s_per_token: Array
+    cached_s_per_token: Array
+    compute_s: Array
+    memory_s: Array
+    link_s: Array
+    overhead_s: Array
+    energy_j_per_token: Array
+    fits: NDArray[np.bool_]
+    stable: NDArray[np.bool_]
+    ttft_met: NDArray[np.bool_]
+    tpot_met: NDArray[np.bool_]
+
+    @property
+    def feasible(self) -> NDArray[np.bool_]:
+        """Where memory, stability and both targets hold."""
+        return self.fits & self.stable & self.ttft_met & self.tpot_met
+
+
+def worst_rank_frac(sequences: Array, groups: int) -> Array:
+    """Share of sequences at the busiest of `groups` groups that requests join at random.
+
+    Mean plus the expected maximum of `groups` independent normal deviations, sqrt(2 ln groups) of them; 1 for one
+    group. For
+    256 sequences in 8 groups: 32 + 5.7 x 2.04 = 43.5 of 256, or 17 % instead of 12.5 %.
+    """
+    if groups == 1:
+        return np.ones_like(sequences)
+    mean = sequences / groups
+    return np.asarray(np.minimum(1.0, (mean + np.sqrt(2 * np.log(groups) * mean)) / sequences))
+
+
+def average_step(shape: TrafficShape, parallelism: Parallelism, batch: float, prefill: float) -> StepMix:
+    """One micro-batch of the average step with `batch` sequences in decode on the replica, and `prefill` tokens of
+    prompts.
+    """
+    return _mix(shape, np.array([batch / parallelism.pipeline]), np.array([prefill]), parallelism.attention_data)
+
+
+def _mix(shape: TrafficShape, batch: Array, prefill: Array, groups: int) -> StepMix:
+    """The average step at these decode sequences and prefill tokens, both (m,)."""
+    prompts = prefill / shape.fresh_input_tokens
+    per: Mapping[Window, Array] = {w: prompts * v for w, v in shape.pairs_tokens.items()}
+    return StepMix(
+        decode_sequences_count=batch,
+        decode_tokens=batch,
+        prefill_sequences_count=np.ceil(prompts),
+        prefill_tokens=prefill,
+        sampled_tokens=batch + prompts,
+        decode_pairs_tokens={w: batch * v for w, v in shape.held_tokens.items()},
+        decode_kv_tokens={w: batch * v for w, v in shape.held_tokens.items()},
+        prefill_pairs_tokens=per,
+        prefill_kv_tokens={w: prompts * v for w, v in shape.prompt_kv_tokens.items()},
+        worst_rank_frac=worst_rank_frac(np.maximum(batch, 1.0), groups),
+    )
+
+
+def steady_state(
+    table: OperatorTable,
+    chips: Chips,
+    shape: TrafficShape,
+    batch: Array,
+    targets: Targets,
+    timer: Timer,
+    *,
+    demand_requests_per_s: float = 0.0,
+    block_tokens: float = 16.0,
+) -> SteadyState:
+    """The replica at each batch size (m,), on each of n chips.
+
+    `demand_requests_per_s` is what the whole fleet must serve at peak (0: a single replica gets all arrivals).
+    """
+    p = table.parallelism
+    m = len(batch)
+    z_tpot = NormalDist().inv_cdf(targets.tpot_percentile_frac)
+    high = batch + max(z_tpot, 0.0) * np.sqrt(batch)
+    held = batch + NormalDist().inv_cdf(0.99) * np.sqrt(batch)
+    chunk = np.maximum(shape.chunk_tokens - batch, 1.0)
+    # Sequences are spread over the micro-batches that fill the pipeline.
+    decode, busy, mixed = (
+        _mix(shape, b / p.pipeline, c, p.attention_data)
+        for b, c in ((batch, 0 * batch), (high, 0 * batch), (batch, chunk))
+    )
+    x = np.concatenate([table.layout.features(mix) for mix in (decode, busy, mixed)])
+    t = timer.time(table, chips, x)
+    cut = (slice(0, m), slice(m, 2 * m), slice(2 * m, 3 * m))
+    cycle = np.maximum(t.latency_s, p.pipeline * t.stage_s)
+    step, step_high = cycle[:, cut[0]], cycle[:, cut[1]]
+    full = t.stage_s[:, cut[2]]
+    extra = np.maximum(full - t.stage_s[:, cut[0]], 0.0) / chunk  # engine seconds per prefill token
+
+    fresh, out = shape.fresh_input_tokens, shape.output_tokens
+    tpot = step + extra * fresh * batch / out
+    tpot_high = step_high + extra * fresh * high / out
+    rate = batch / (out * tpot)
+
+    # Prefill as a queue: service at the full-chunk rate.
+    service = full / chunk
+    load = rate * fresh * service
+    stable = load < 1
+    idle = np.where(stable, 1 - load, 1e-9)
+    replicas = np.maximum(1.0, demand_requests_per_s / rate)
+    gap_scv = 1 + (shape.gap_scv_frac - 1) / replicas
+    bursty = (gap_scv + shape.prompt_second_frac - 1) / shape.prompt_second_frac
+    prompt = fresh * service
+    poisson_wait = rate * shape.prompt_second_frac * prompt**2 / (2 * idle)
+    wait = bursty * poisson_wait
+    wait_variance = bursty**2 * (poisson_wait**2 + rate * shape.prompt_third_frac * prompt**3 / (3 * idle))
+    pieces = np.maximum(1.0, fresh / chunk)
+    own = pieces * step + fresh * extra
+    own_variance = (shape.prompt_second_frac - 1) * (fresh * extra) ** 2
+    half_step = tpot / 2
+    ttft = half_step + wait + own
+    variance = wait_variance + own_variance + tpot**2 / 12
+    ttft_high = np.where(stable, gamma_percentile(ttft, variance, targets.ttft_percentile_frac), np.inf)
+
+    groups = p.attention_data
+    tokens = {w: v + (block_tokens / 2) for w, v in shape.held_tokens.items()}
+    per_sequence = float(table.cache_bytes({w: np.array([v]) for w, v in tokens.items()})[0])
+    per_sequence += table.cache_bytes_per_sequence_bytes
+    prefill_held = float(table.cache_bytes({w: np.array([float(shape.chunk_tokens)]) for w in tokens})[0])
+    need = held * worst_rank_frac(held, groups) * per_sequence + prefill_held / groups
+    fits = (need <= cache_room_bytes(table, chips)[:, None]) & (batch < shape.chunk_tokens)
+
+    cached = float(sum(table.cache_bytes_per_token.values()))
+    seconds_per_byte = 1 / (chips.memory_bytes_per_s * chips.memory_efficiency_frac["attention_decode"])
+    chunks = fresh * batch / (out * chunk)  # full chunks of prefill per decode cycle
+    parts = _parts(t.compute_s, t.memory_s, t.link_s, t.overhead_s, cut, chunks / p.pipeline)
+    decode_j, mixed_j = t.energy_j[:, cut[0]], t.energy_j[:, cut[2]]
+    joules = p.pipeline * decode_j + chunks * np.maximum(mixed_j - decode_j, 0.0)
+    return SteadyState(
+        batch_count=batch,
+        requests_per_s=rate,
+        tpot_s=tpot,
+        tpot_percentile_s=tpot_high,
+        ttft_s=np.where(stable, ttft, np.inf),
+        ttft_percentile_s=ttft_high,
+        prefill_s_per_token=extra,
+        decode_s_per_token=step / batch,
+        cached_s_per_token=np.broadcast_to((cached * seconds_per_byte)[:, None], tpot.shape),
+        compute_s=parts[0],
+        memory_s=parts[1],
+        link_s=parts[2],
+        overhead_s=parts[3],
+        energy_j_per_token=joules / (batch * (1 + shape.input_tokens / out)),
+        fits=fits,
+        stable=stable,
+        ttft_met=ttft_high <= targets.ttft_s,
+        tpot_met=tpot_high <= targets.tpot_s,
+    )
+
+
+def _parts(
+    compute: Array, memory: Array, link: Array, overhead: Array, cut: tuple[slice, slice, slice], steps: Array
+) -> tuple[Array, Array, Array, Array]:
+    """Seconds per decode step and its share of prefill, by what bounds the operators."""
+    return tuple(  # type: ignore[return-value]
+        part[:, cut[0]] + steps * np.maximum(part[:, cut[2]] - part[:, cut[0]], 0.0)
+        for part in (compute, memory, link, overhead)
+    )
+
+
+def gamma_percentile(mean: Array, variance: Array, percentile_frac: float) -> Array:
+    """Percentile of a gamma distribution by Wilson and Hilferty (1931): mean (1 - 1/(9k) + z / (3 sqrt k))^3, k =
+    mean^2 / variance.
+
+    >>> float(gamma_percentile(np.array(1.0), np.array(1.0), 0.95).round(2))  # exponential: exact 3.00
+    2.98
+    """
+    k = mean**2 / np.maximum(variance, 1e-30)
+    z = NormalDist().inv_cdf(percentile_frac)
+    return np.asarray(mean * np.maximum(1 - 1 / (9 * k) + z / (3 * np.sqrt(k)), 0.0) ** 3)

@@ -1,0 +1,239 @@
+"""Which deployment of a chip serves the traffic at the lowest cost under the targets: found at the central values, then
+found again in every Monte Carlo sample among the best few."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoville.facts import Accelerator, Draws, Facts
+from scoville.serving import SteadyState, Targets, TrafficShape, steady_state
+from scoville.serving.candidates import candidate_parallelisms
+from scoville.timing import Chips, Timer, cache_room_bytes, chips
+from scoville.transformer import Architecture
+from scoville.transformer.operators import OperatorTable
+from scoville.transformer.sharding import operator_table
+from scoville.transformer.step import Parallelism, Precision
+from scoville.units import show
+
+Array = NDArray[np.float64]
+
+_SHORTLIST = 4  # deployments that compete in each sample
+_SHORTLIST_FRAC = 0.6  # of the best one's tokens per chip, at the central values
+_SAMPLE_BATCHES = 16
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What every chip is asked to do; `tables` caches the operators by sharding, which do not depend on the chip."""
+
+    architecture: Architecture
+    precision: Precision
+    shape: TrafficShape
+    targets: Targets
+    peak_requests_per_s: float
+    block_tokens: float
+    timer: Timer
+    tables: dict[Parallelism, OperatorTable]
+
+    def table(self, parallelism: Parallelism) -> OperatorTable:
+        """Operators under a sharding."""
+        if parallelism not in self.tables:
+            self.tables[parallelism] = operator_table(self.architecture, self.precision, parallelism)
+        return self.tables[parallelism]
+
+    def steady(self, parallelism: Parallelism, on: Chips, batch: Array) -> SteadyState:
+        """The steady state at these batch sizes."""
+        return steady_state(
+            self.table(parallelism),
+            on,
+            self.shape,
+            batch,
+            self.targets,
+            self.timer,
+            demand_requests_per_s=self.peak_requests_per_s,
+            block_tokens=self.block_tokens,
+        )
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """One sharding on one chip at the central values, at every batch size that was tried."""
+
+    parallelism: Parallelism
+    state: SteadyState
+
+    def per_chip_per_s(self) -> Array:
+        """Requests per second and chip, shape (m,); 0 where a target, memory or stability is broken."""
+        rate = self.state.requests_per_s[0] / self.parallelism.chips
+        return np.asarray(np.where(self.state.feasible[0], rate, 0.0))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The best deployment of a chip: position `best` of its batch sizes, why no larger one, and the runners-up."""
+
+    accelerator: Accelerator
+    chips: Chips
+    deployment: Deployment
+    best: int
+    limit: str
+    busiest: str
+    all: tuple[Deployment, ...]
+    shortlist: tuple[tuple[Parallelism, float], ...]
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Each sample's best deployment; arrays of shape (n,), NaN where no deployment met the targets in that sample."""
+
+    meets: NDArray[np.bool_]
+    chips_per_replica_count: Array
+    requests_per_s: Array
+    tpot_s: Array
+    tpot_percentile_s: Array
+    ttft_percentile_s: Array
+    prefill_s_per_token: Array
+    cached_s_per_token: Array
+    decode_s_per_token: Array
+    energy_j_per_token: Array
+
+
+def batch_sizes(most: float, ratio: float = 1.15) -> Array:
+    """Integers from 1 to `most`, each about `ratio` times the one before."""
+    count = int(np.log(max(most, 1.0)) / np.log(ratio)) + 2
+    return np.unique(np.round(np.geomspace(1, max(most, 1.0), count)))
+
+
+def choose(accelerator: Accelerator, facts: Facts, work: Workload) -> Choice | str:
+    """The sharding and batch with the most tokens per chip under the targets; else one sentence why there is none."""
+    on = chips(accelerator, facts, Draws.central())
+    tried = candidate_parallelisms(work.architecture, accelerator)
+    fitting = [p for p in tried if float(cache_room_bytes(work.table(p), on)[0]) > 0]
+    if not fitting:
+        least = min(work.table(p).resident_bytes for p in tried)
+        room = float((on.memory_bytes * on.memory_use_frac - on.reserve_bytes)[0])
+        return (
+            f"{work.architecture.name} does not fit on up to {max(p.chips for p in tried)} x {accelerator.name}: "
+            f"{show(least, 'bytes')} of weights per chip against {show(room, 'bytes')} of usable memory"
+        )
+    coarse = batch_sizes(work.shape.chunk_tokens - 1)
+    found = [Deployment(p, work.steady(p, on, coarse)) for p in fitting]
+    best = max(found, key=lambda d: float(d.per_chip_per_s().max()))
+    if best.per_chip_per_s().max() <= 0:
+        return _refusal(accelerator, work, found)
+    shortlist = sorted(found, key=lambda d: -float(d.per_chip_per_s().max()))[:_SHORTLIST]
+    top = float(best.per_chip_per_s().max())
+    kept = [d for d in shortlist if d.per_chip_per_s().max() >= _SHORTLIST_FRAC * top]
+    # Between the best coarse batch and its neighbours, every integer worth trying.
+    j = int(np.argmax(best.per_chip_per_s()))
+    low, high = coarse[max(j - 1, 0)], coarse[min(j + 1, len(coarse) - 1)]
+    fine = Deployment(
+        best.parallelism,
+        work.steady(best.parallelism, on, np.unique(np.round(np.linspace(low, high + 1, 40)))),
+    )
+    k = int(np.argmax(fine.per_chip_per_s()))
+    return Choice(
+        accelerator=accelerator,
+        chips=on,
+        deployment=fine,
+        best=k,
+        limit=_limit(fine.state, k),
+        busiest=_busiest(fine.state, k),
+        all=tuple(found),
+        shortlist=tuple((d.parallelism, float(coarse[int(np.argmax(d.per_chip_per_s()))])) for d in kept),
+    )
+
+
+def _limit(state: SteadyState, k: int) -> str:
+    """What stops the next larger batch; else the resource that takes most of the step."""
+    if k + 1 < len(state.batch_count) and not state.feasible[0, k + 1]:
+        if not state.fits[0, k + 1]:
+            return "memory capacity"
+        if not state.tpot_met[0, k + 1]:
+            return "latency target (TPOT)"
+        return "latency target (TTFT)"
+    return _busiest(state, k)
+
+
+def _busiest(state: SteadyState, k: int) -> str:
+    """The resource that takes most of the average step."""
+    parts = {
+        "compute": state.compute_s[0, k],
+        "memory bandwidth": state.memory_s[0, k],
+        "link": state.link_s[0, k],
+        "overhead": state.overhead_s[0, k],
+    }
+    return max(parts, key=lambda name: float(parts[name]))
+
+
+def _refusal(accelerator: Accelerator, work: Workload, found: Sequence[Deployment]) -> str:
+    """Why no deployment is possible: the nearest that any came, so that the reader knows which target to move."""
+    t = work.targets
+    percent = f"P{t.ttft_percentile_frac * 100:g} TTFT", f"P{t.tpot_percentile_frac * 100:g} TPOT"
+    fitting = [(d, d.state.fits[0]) for d in found if d.state.fits[0].any()]
+    if not fitting:
+        return f"{work.architecture.name} fits on {accelerator.name}, but not the cache of a single request;
+        use
+        fewer
+       
+        bytes"
+    ttft = min(float(np.where(ok, d.state.ttft_percentile_s[0], np.inf).min()) for d, ok in fitting)
+    tpot = min(float(np.where(ok, d.state.tpot_percentile_s[0], np.inf).min()) for d, ok in fitting)
+    if ttft > t.ttft_s:
+        return f"no batch size on {accelerator.name} meets {percent[0]} {show(t.ttft_s, 's')}: best {show(ttft, 's')}"
+    if tpot > t.tpot_s:
+        return f"no batch size on {accelerator.name} meets {percent[1]} {show(t.tpot_s, 's')}: best {show(tpot, 's')}"
+    return (
+        f"no batch size on {accelerator.name} meets both {percent[0]} {show(t.ttft_s, 's')} (best {show(ttft, "
+        f""
+        f""
+        f""
+        f"'s')}) and "
+        f""
+        f"{percent[1]} {show(t.tpot_s, 's')} (best {show(tpot, 's')})"
+   
+    )
+
+
+def sample(choice: Choice, facts: Facts, draws: Draws, work: Workload) ->
+Sampled:
+    """The best of the shortlisted deployments, and its best batch, anew in each sample."""
+    on = chips(choice.accelerator, facts,
+    draws)
+    n =
+    draws.n
+    columns =
+    (
+        "requests_per_s",
+        "tpot_s",
+        "tpot_percentile_s",
+        "ttft_percentile_s",
+        "prefill_s_per_token",
+        "cached_s_per_token",
+        "decode_s_per_token",
+        "energy_j_per_token",
+    )
+    best = {name: np.full(n, np.nan) for name in
+    columns}
+    value, per_replica =
+    np.zeros(n),
+    np.full(n,
+    np.nan)
+    most = work.shape.chunk_tokens -
+    1
+    for parallelism, centre in choice.shortlist:
+        grid = np.unique(np.round(np.geomspace(max(1, centre / 3), min(most, centre * 2.5), _SAMPLE_BATCHES)))
+        state = work.steady(parallelism, on, grid)
+        score = np.where(state.feasible, state.requests_per_s / parallelism.chips, 0.0)
+        pick = np.argmax(score, axis=1)
+        rows = np.arange(n)
+        better = score[rows, pick] > value
+        value = np.where(better, score[rows, pick], value)
+        per_replica = np.where(better, parallelism.chips, per_replica)
+        for name in columns:
+            best[name] = np.where(better, getattr(state, name)[rows, pick], best[name])
+    return Sampled(meets=value > 0, chips_per_replica_count=per_replica, **best)

@@ -1,0 +1,207 @@
+"""The question file: what is served, how much of it, on which model, under which targets, among which chips.
+
+Read once, checked here, SI from here on. Every error names the file and the field and says what is allowed.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
+
+from scoville.errors import StudyError, UnitError, nearest
+from scoville.serving import Targets
+from scoville.transformer.architecture import FORMATS
+from scoville.transformer.step import Precision
+from scoville.units import example, parse
+
+
+def _quantity(measure: str) -> Callable[[Any, ValidationInfo], float]:
+    def read(value: Any, _: ValidationInfo) -> float:
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise ValueError(f"expected a quantity such as '{example(measure)}'")
+        try:
+            return parse(str(value), measure, "")
+        except UnitError as error:
+            raise ValueError(str(error).removeprefix(": ")) from None
+
+    return read
+
+
+Seconds = Annotated[float, BeforeValidator(_quantity("s"))]
+TokensPerSecond = Annotated[float, BeforeValidator(_quantity("tokens_per_s"))]
+Fraction = Annotated[float, BeforeValidator(_quantity("frac"))]
+UsdPerJoule = Annotated[float, BeforeValidator(_quantity("usd_per_j"))]
+UsdPerWatt = Annotated[float, BeforeValidator(_quantity("usd_per_w"))]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TrafficTable(_Table):
+    """[traffic]: which requests, and how many of them a day."""
+
+    trace: str
+    demand: TokensPerSecond = Field(gt=0)
+    peak_to_average: Fraction = Field(ge=1)
+    headroom: Fraction = Field(ge=0)
+    highest_utilisation: Fraction = Field(gt=0, le=1)
+
+
+class ModelTable(_Table):
+    """[model]: a bundled name or the path of a config.json."""
+
+    config: str
+
+
+class PrecisionTable(_Table):
+    """[precision]: formats of weights ("declared" or a format), activations and KV cache."""
+
+    weights: str
+    activations: str
+    kv: str
+
+
+class TargetsTable(_Table):
+    """[targets]: latency per request, and the percentile that must meet it."""
+
+    ttft: Seconds = Field(gt=0)
+    ttft_percentile: float = Field(default=95, gt=0, lt=100)
+    tpot: Seconds = Field(gt=0)
+    tpot_percentile: float = Field(default=95, gt=0, lt=100)
+
+
+class AcceleratorsTable(_Table):
+    """[accelerators]: the chips to compare."""
+
+    compare: tuple[str, ...] = Field(min_length=1)
+
+
+class PricesTable(_Table):
+    """[prices]: of which month, and rented on which term."""
+
+    vintage: str = Field(pattern=r"^20\d\d-(0[1-9]|1[0-2])$")
+    rent_term: Literal["3yr", "1yr", "on_demand", "spot"] = "3yr"
+
+
+class OwnershipTable(_Table):
+    """[ownership]: who owns; a term left out comes from the facts."""
+
+    owner: Literal["hyperscaler", "neocloud"]
+    wacc: Fraction | None = Field(default=None, ge=0)
+    it_life: Seconds | None = Field(default=None, gt=0)
+    facility_life: Seconds | None = Field(default=None, gt=0)
+    electricity: UsdPerJoule | None = Field(default=None, ge=0)
+    pue: Fraction | None = Field(default=None, ge=1)
+    facility: UsdPerWatt | None = Field(default=None, ge=0)
+
+
+class UncertaintyTable(_Table):
+    """[uncertainty]: how many samples, from which seed."""
+
+    samples: int = Field(default=1000, ge=100, le=100_000)
+    seed: int = Field(default=1, ge=0)
+
+
+class Question(_Table):
+    """A whole study file."""
+
+    title: str = Field(min_length=1)
+    traffic: TrafficTable
+    model: ModelTable
+    precision: PrecisionTable
+    targets: TargetsTable
+    accelerators: AcceleratorsTable
+    prices: PricesTable
+    ownership: OwnershipTable
+    uncertainty: UncertaintyTable = UncertaintyTable()
+
+    @property
+    def latency(self) -> Targets:
+        """The targets as the simulator takes them."""
+        t = self.targets
+        return Targets(t.ttft, t.tpot, t.ttft_percentile / 100, t.tpot_percentile / 100)
+
+    @property
+    def formats(self) -> Precision:
+        """The precision as the model takes it."""
+        return Precision(self.precision.weights, self.precision.activations, self.precision.kv)
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionFile:
+    """A question, where it came from, and the folder that its relative paths are relative to."""
+
+    question: Question
+    path: Path
+
+    def resolve(self, name_or_path: str) -> str | Path:
+        """A path as written in the file, relative to the file; anything that is no file stays a name."""
+        candidate = (self.path.parent / name_or_path).expanduser()
+        return candidate if candidate.exists() else name_or_path
+
+
+def read_question(path: Path) -> QuestionFile:
+    """Read and check a study file. Raises StudyError with file, field and remedy."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise StudyError(f"{path}: there is no such study file; the bundled ones are in studies/") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError(f"{path}: cannot be read as text: {error}") from None
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise StudyError(f"{path}: not valid TOML: {error}") from None
+    try:
+        question = Question.model_validate(raw)
+    except ValidationError as error:
+        raise StudyError(_sentence(path, text, error)) from None
+    for role in ("weights", "activations", "kv"):
+        name = getattr(question.precision, role)
+        allowed = [*(["declared"] if role == "weights" else []), *FORMATS]
+        if name not in allowed:
+            raise StudyError(f"{path}: [precision] {role}: unknown format '{name}'; allowed: {', '.join(allowed)}")
+    return QuestionFile(question, path)
+
+
+def _line(text: str, table: str, field: str) -> str:
+    """':12' for the line of a field in its table, '' where it cannot be told."""
+    inside = table == ""
+    for number, line in enumerate(text.splitlines(), 1):
+        header = re.match(r"\s*\[(.+?)\]", line)
+        if header:
+            inside = header.group(1).strip() == table
+        elif inside and re.match(rf"\s*{re.escape(field)}\s*=", line):
+            return f":{number}"
+    return ""
+
+
+def _sentence(path: Path, text: str, error: ValidationError) -> str:
+    """The first thing wrong, in one sentence."""
+    first = error.errors(include_url=False)[0]
+    location = [str(part) for part in first["loc"]]
+    table = location[0] if len(location) > 1 else ""
+    field = location[1] if len(location) > 1 else location[0]
+    where = f"{path}{_line(text, table, field)}: " + (f"[{table}] {field}" if table else field)
+    known = Question.model_fields
+    if table and table in known:
+        model = known[table].annotation
+        names = list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+    else:
+        names = list(known)
+    if first["type"] == "extra_forbidden":
+        return f"{where} is not a setting; {nearest(field, names)}"
+    if first["type"] == "missing":
+        return f"{where} is missing; the file must give it (see studies/own-the-token.toml)"
+    message = first["msg"].removeprefix("Value error, ")
+    given = (
+        "" if isinstance(first.get("input"), dict) or message.startswith("'") else f" (given: {first.get('input')!r})"
+    )
+    return f"{where}: {message[0].lower() + message[1:]}{given}"

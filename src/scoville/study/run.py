@@ -1,0 +1,131 @@
+"""A study, stage by stage: read, reduce the traffic, choose deployments, sample, price, compare, explain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+import scoville
+from scoville import traffic, transformer
+from scoville.errors import DeploymentError, StudyError
+from scoville.facts import Accelerator, Facts
+from scoville.serving import shape
+from scoville.study import lines
+from scoville.study.answer import Answer
+from scoville.study.deploy import Workload, choose
+from scoville.study.drivers import RecordedDraws, drivers
+from scoville.study.evaluate import TENURES, Evaluated, cheapest, cheapest_frac, evaluate, priced
+from scoville.study.findings import sentences
+from scoville.study.points import operator_points, pareto_points, roof
+from scoville.study.pricing import Terms
+from scoville.study.question import Question, QuestionFile
+from scoville.study.rows import margin_waterfall, row, shown_value, sources
+from scoville.timing import RooflineTimer, timing_evidence
+from scoville.traffic import Trace
+from scoville.transformer import Architecture
+from scoville.transformer.step import windows
+
+Progress = Callable[[str, float], None]
+
+
+def answer(file: QuestionFile, facts: Facts, progress: Progress = lambda _stage, _done: None) -> Answer:
+    """Answer a study. Raises ScovilleError with one sentence where the question has no answer."""
+    q = file.question
+    trace = traffic.load(file.resolve(q.traffic.trace))
+    architecture = transformer.load(file.resolve(q.model.config))
+    accelerators = _accelerators(file, facts)
+    progress("traffic", 0.05)
+
+    work = _workload(q, trace, architecture, facts)
+    terms = Terms.of(q, work.shape)
+    draws = RecordedDraws(q.uncertainty.seed, q.uncertainty.samples)
+
+    done: dict[str, Evaluated | str] = {}
+    for i, accelerator in enumerate(accelerators):
+        progress(accelerator.name, 0.05 + 0.9 * i / len(accelerators))
+        chosen = choose(accelerator, facts, work)
+        done[accelerator.id] = chosen if isinstance(chosen, str) else evaluate(chosen, facts, draws, work, terms)
+    asked = draws.asked
+    evaluated = {id: e for id, e in done.items() if isinstance(e, Evaluated)}
+    if not evaluated:
+        reasons = "; ".join(str(reason) for reason in done.values())
+        raise DeploymentError(f"{file.path}: none of the accelerators can serve this: {reasons}")
+    progress("comparing", 0.95)
+
+    chances = {tenure: cheapest_frac(evaluated, tenure) for tenure in TENURES}
+    rows = tuple(
+        row(a, done[a.id], timing_evidence(a, facts), work, {t: chances[t].get(a.id, 0.0) for t in TENURES})
+        for a in accelerators
+    )
+    best = {tenure: cheapest(evaluated, tenure) for tenure in TENURES}
+    subject = best["own"] or best["rent"]
+    tenure = "own" if best["own"] else "rent"
+    outcome = priced(evaluated[subject], tenure).sampled_all if subject else np.array([])
+    shown = list(dict.fromkeys(id for id in best.values() if id))
+    return Answer(
+        title=q.title,
+        study_file=file.path.name,
+        scoville_version=scoville.__version__,
+        traffic=lines.traffic(trace, work.shape, trace.block_hashes is not None),
+        demand_tokens_per_s=q.traffic.demand,
+        peak_to_average_frac=q.traffic.peak_to_average,
+        model=lines.model(architecture, q.formats),
+        precision=lines.precision(architecture, q.formats),
+        targets=lines.targets(q.latency),
+        ttft_target_s=q.targets.ttft,
+        tpot_target_s=q.targets.tpot,
+        percentile_ttft_frac=q.targets.ttft_percentile / 100,
+        percentile_tpot_frac=q.targets.tpot_percentile / 100,
+        vintage=q.prices.vintage,
+        owner=q.ownership.owner,
+        samples_count=q.uncertainty.samples,
+        seed=q.uncertainty.seed,
+        rows=rows,
+        cheapest_rent=best["rent"],
+        cheapest_own=best["own"],
+        findings=sentences(rows, best["rent"], best["own"]),
+        pareto=tuple(p for e in evaluated.values() for p in pareto_points(e.choice, facts, work, terms)),
+        waterfall=margin_waterfall(evaluated, facts, draws, terms),
+        drivers=drivers(draws, outcome, "usd_per_token") if subject else (),
+        driver_outcome=f"{'owned' if tenure == 'own' else 'rented'} USD per token on "
+        f"{evaluated[subject].choice.accelerator.name}"
+        if subject
+        else "",
+        operators=tuple(p for id in shown for p in operator_points(evaluated[id].choice, work)),
+        roofs=tuple(roof(evaluated[id].choice) for id in shown),
+        approximations=lines.approximations(trace.block_hashes is not None),
+        sources=sources(asked),
+        user_facts=tuple(f"{f.key} = {shown_value(f)} ({f.place})" for f in facts.user_facts),
+    )
+
+
+# -- stages ------------------------------------------------------------------------------------------------------
+
+
+def _accelerators(file: QuestionFile, facts: Facts) -> list[Accelerator]:
+    found = [facts.accelerator(name) for name in file.question.accelerators.compare]
+    if len({a.id for a in found}) < len(found):
+        raise StudyError(f"{file.path}: [accelerators] compare names the same chip twice; name each once")
+    return found
+
+
+def _workload(q: Question, trace: Trace, architecture: Architecture, facts: Facts) -> Workload:
+    reduced = shape(trace, windows(architecture), facts.get("engine", "token_budget").number)
+    requests = q.traffic.demand * q.traffic.peak_to_average / (reduced.input_tokens + reduced.output_tokens)
+    longest = int((trace.input_tokens.astype(np.int64) + trace.output_tokens).max())
+    if 0 < architecture.max_context_tokens < longest:
+        raise StudyError(
+            f"{trace.name}: the longest request has {longest:,} tokens, {architecture.name} takes at most "
+            f"{architecture.max_context_tokens:,}; use a trace or a model that fits"
+        )
+    return Workload(
+        architecture=architecture,
+        precision=q.formats,
+        shape=reduced,
+        targets=q.latency,
+        peak_requests_per_s=requests,
+        block_tokens=facts.get("engine", "block_tokens").number,
+        timer=RooflineTimer(),
+        tables={},
+    )
