@@ -176,27 +176,17 @@ def _refusal(accelerator: Accelerator, work: Workload, found: Sequence[Deploymen
     percent = f"P{t.ttft_percentile_frac * 100:g} TTFT", f"P{t.tpot_percentile_frac * 100:g} TPOT"
     fitting = [(d, d.state.fits[0]) for d in found if d.state.fits[0].any()]
     if not fitting:
-        return f"{work.architecture.name} fits on {accelerator.name}, but not the cache of a single request;
-        use
-        fewer
-       
-        bytes"
+        return f"{work.architecture.name} fits on {accelerator.name}, but not beside the cache of a single request"
     ttft = min(float(np.where(ok, d.state.ttft_percentile_s[0], np.inf).min()) for d, ok in fitting)
     tpot = min(float(np.where(ok, d.state.tpot_percentile_s[0], np.inf).min()) for d, ok in fitting)
-    if ttft > t.ttft_s:
-        return f"no batch size on {accelerator.name} meets {percent[0]} {show(t.ttft_s, 's')}: best {show(ttft, 's')}"
-    if tpot > t.tpot_s:
-        return f"no batch size on {accelerator.name} meets {percent[1]} {show(t.tpot_s, 's')}: best {show(tpot, 's')}"
-    return (
-        f"no batch size on {accelerator.name} meets both {percent[0]} {show(t.ttft_s, 's')} (best {show(ttft, "
-        f""
-        f""
-        f""
-        f"'s')}) and "
-        f""
-        f"{percent[1]} {show(t.tpot_s, 's')} (best {show(tpot, 's')})"
-   
-    )
+    where = f"no batch size on {accelerator.name} meets"
+    first = f"{percent[0]} {show(t.ttft_s, 's')} (best {show(ttft, 's')})"
+    second = f"{percent[1]} {show(t.tpot_s, 's')} (best {show(tpot, 's')})"
+    if ttft > t.ttft_s and tpot <= t.tpot_s:
+        return f"{where} {first}"
+    if tpot > t.tpot_s and ttft <= t.ttft_s:
+        return f"{where} {second}"
+    return f"{where} both {first} and {second}"
 
 
 def sample(choice: Choice, facts: Facts, draws: Draws, work: Workload) ->
