@@ -79,6 +79,7 @@ def rows() -> tuple[Row, ...]:
                 power=spread(chips * kw * 1e3 * 1.25, 0.12 * wide, 0.16 * wide, "w"),
                 energy_per_token=spread(kw * 1e3 / rate, 0.12, 0.16, "j_per_tokens"),
                 limit=limit,
+                busiest="memory bandwidth" if limit == "latency target" else limit,
                 meets_targets_frac=0.97 if wide == 1.0 else 0.81,
                 rent=price("rent", rent, rate, {"mi355x": 0.61, "b200-sxm": 0.2}.get(chip, 0.04)) if rent else None,
                 own=price("own", own, rate, {"jalapeno": 0.72, "tpu-v7": 0.14}.get(chip, 0.02), wide) if own else None,

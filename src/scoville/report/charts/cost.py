@@ -61,7 +61,9 @@ def cost_per_token(answer: Answer) -> alt.LayerChart | None:
         base.mark_rule(strokeWidth=3, color=theme.PAPER).encode(x=alt.X("low:Q", scale=scale, axis=axis), x2="high:Q"),
         base.mark_rule(strokeWidth=1).encode(x=alt.X("low:Q", scale=scale, axis=axis), x2="high:Q"),
         base.mark_point(shape="circle", filled=True, color=theme.PAPER, size=90, opacity=1).encode(x=x),
-        base.mark_point(stroke=theme.INK, fill=theme.INK, size=90, opacity=1).encode(x=x, shape=shapes(bars)),
+        base.mark_point(size=90, opacity=1, stroke=theme.INK).encode(
+            x=x, shape=shapes(bars), fill=alt.Fill("ink:N", scale=None)
+        ),
         base.mark_text(
             align="left", dx=8, text=alt.ExprRef("width < 430 ? datum.short : datum.label"), fontSize=12
         ).encode(x=alt.X("high:Q", scale=scale, axis=axis)),
@@ -134,7 +136,7 @@ def _bar(answer: Answer, row: Row, tenure: str, p: Price, domain: tuple[float, f
     mark = f", cheapest to {tenure}" if row.accelerator == winner else ""
     return {
         "chip": row.name, "tenure": words, "low": low, "central": central, "high": high,
-        "heat": theme.heat(p.all.central, domain),
+        "heat": theme.heat(p.all.central, domain), "ink": theme.INK,
         "label": f"{words} {wording.ranged(p.all, 'USD/Mtok')}{mark}",
         "short": f"{words} {wording.digits(central)}",
         "words": wording.ranged(p.all, "USD/Mtok"), "hourly": wording.ranged(p.hourly, "USD/h"),

@@ -16,6 +16,7 @@ _PHASES = {"decode": "circle", "prefill": "diamond"}
 _TERA = 1e12
 _HEIGHT = 400.0
 _SHIFT = 48
+_CHARACTER_PX = 5.4
 _WIDTH = float(theme.WIDTH - _SHIFT)
 
 
@@ -158,9 +159,9 @@ def _point(p: OperatorPoint, all_points: list[OperatorPoint]) -> dict[str, Any]:
 def _names(
     drawn: list[OperatorPoint], x_ends: tuple[float, float], y_ends: tuple[float, float]
 ) -> list[dict[str, Any]]:
-    """Names beside the marks, decode right, prefill left; marks that lie together share one line of names.
+    """Names beside or below the marks; marks that lie together share the name of the largest and a count.
 
-    A name that would lie on another one, or on a mark, moves down.
+    Where every place at the marks lies on a mark or on another name, the name moves down.
     """
     per_x = _WIDTH / math.log(x_ends[1] / x_ends[0])
     per_y = _HEIGHT / math.log(y_ends[1] / y_ends[0])
@@ -175,18 +176,29 @@ def _names(
 
     taken = [(x - r, x + r, y, 2 * r) for x, y, r in map(at, drawn)]
     labels = []
-    for phase, side in (("decode", 1), ("prefill", -1)):
+    for phase in _PHASES:
         rest = sorted((p for p in drawn if p.phase == phase), key=lambda p: -p.time_frac)
         while rest:
             x, y, _ = at(rest[0])
             near = [p for p in rest if abs(at(p)[0] - x) < 60 and abs(at(p)[1] - y) < 40]
             rest = [p for p in rest if p not in near]
-            more = f" and {len(near) - 2} more" if len(near) > 2 else ""
-            text = ", ".join(p.operator for p in near[:2]) + more
-            start = max(side * at(p)[0] + at(p)[2] for p in near) * side + 6 * side
-            left, right = sorted((start, start + side * 5.6 * len(text)))
-            while any(left < b and right > a and abs(y - v) < 7 + tall / 2 for a, b, v, tall in taken):
-                y += 2.0
+            text = near[0].operator + (f" +{len(near) - 1}" if len(near) > 1 else "")
+            wide = _CHARACTER_PX * len(text)
+            edges = [at(p) for p in near]
+            first, last = min(u - r for u, _, r in edges), max(u + r for u, _, r in edges)
+            below = max(v + r for _, v, r in edges) + 11
+            places = [(last + 6, y), (x - wide / 2, below), (last - wide, below), (first - wide - 6, y)]
+            places += [(first - wide / 2, below + 2.0 * step) for step in range(100)]
+
+            def free(place: tuple[float, float], wide: float = wide) -> bool:
+                left, v = place
+                inside = 0 <= left and left + wide <= _WIDTH
+                return inside and not any(
+                    left < b and left + wide > a and abs(v - u) < 7 + tall / 2 for a, b, u, tall in taken
+                )
+
+            left, y = next((place for place in places if free(place)), places[0])
+            right = left + wide
             taken.append((left, right, y, 14.0))
             place = {"x": x_ends[0] * math.exp(left / per_x), "y": y_ends[1] * math.exp(-y / per_y)}
             labels.append({**place, "label": text})
