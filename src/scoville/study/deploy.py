@@ -189,15 +189,11 @@ def _refusal(accelerator: Accelerator, work: Workload, found: Sequence[Deploymen
     return f"{where} both {first} and {second}"
 
 
-def sample(choice: Choice, facts: Facts, draws: Draws, work: Workload) ->
-Sampled:
+def sample(choice: Choice, facts: Facts, draws: Draws, work: Workload) -> Sampled:
     """The best of the shortlisted deployments, and its best batch, anew in each sample."""
-    on = chips(choice.accelerator, facts,
-    draws)
-    n =
-    draws.n
-    columns =
-    (
+    on = chips(choice.accelerator, facts, draws)
+    n = draws.n
+    columns = (
         "requests_per_s",
         "tpot_s",
         "tpot_percentile_s",
@@ -207,14 +203,9 @@ Sampled:
         "decode_s_per_token",
         "energy_j_per_token",
     )
-    best = {name: np.full(n, np.nan) for name in
-    columns}
-    value, per_replica =
-    np.zeros(n),
-    np.full(n,
-    np.nan)
-    most = work.shape.chunk_tokens -
-    1
+    best = {name: np.full(n, np.nan) for name in columns}
+    value, per_replica = np.zeros(n), np.full(n, np.nan)
+    most = work.shape.chunk_tokens - 1
     for parallelism, centre in choice.shortlist:
         grid = np.unique(np.round(np.geomspace(max(1, centre / 3), min(most, centre * 2.5), _SAMPLE_BATCHES)))
         state = work.steady(parallelism, on, grid)

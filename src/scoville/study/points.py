@@ -25,9 +25,9 @@ def pareto_points(choice: Choice, facts: Facts, work: Workload, terms: Terms) ->
     for d in choice.all:
         s = d.state
         usable = np.flatnonzero(s.fits[0] & s.stable[0] & np.isfinite(s.ttft_s[0]))
-        for j in usable:
+        for j in usable.tolist():
             speed, rate = float(1 / s.tpot_s[0, j]), float(s.requests_per_s[0, j] / d.parallelism.chips)
-            found.append((speed, rate, d, int(j)))
+            found.append((speed, rate, d, j))
     found.sort(key=lambda x: (-x[0], -x[1]))
     best = 0.0
     front = []
