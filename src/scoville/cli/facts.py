@@ -39,7 +39,7 @@ def facts(
     elif name is None:
         _show_subject(known, subject, found)
     else:
-        typer.echo("\n\n".join(_in_full(fact) for fact in found))
+        typer.echo("\n\n".join(_in_full(fact, known.about_source(fact)) for fact in found))
 
 
 def _of(known: Facts, subject: str, name: str | None) -> Sequence[Fact]:
@@ -120,7 +120,7 @@ def _show_subject(known: Facts, subject: str, found: Sequence[Fact]) -> None:
     typer.echo("\n● measured  ◐ vendor's figure  ○ reported, estimated or derived  ~ range by default for its evidence")
 
 
-def _in_full(fact: Fact) -> str:
+def _in_full(fact: Fact, about_source: str) -> str:
     rows = [
         ("value", _value(fact)),
         ("range", _full_range(fact)),
@@ -131,6 +131,7 @@ def _in_full(fact: Fact) -> str:
         ("owner", fact.owner),
         ("drawn with", fact.driver),
         ("source", fact.source),
+        ("", about_source),
         ("note", fact.note),
         ("place", fact.place + (" (yours)" if fact.user else "")),
     ]

@@ -35,7 +35,10 @@ def normal(name: str) -> str:
 class Facts:
     """Everything that is known, read once; asking never changes it."""
 
-    def __init__(self, subjects: Mapping[str, Subject], facts: Iterable[Fact]) -> None:
+    def __init__(
+        self, subjects: Mapping[str, Subject], facts: Iterable[Fact], remarks: Mapping[str, str] | None = None
+    ) -> None:
+        self._remarks = dict(remarks or {})
         self._subjects = dict(subjects)
         self._ids = {normal(a): s.id for s in subjects.values() for a in (s.id, *s.aliases)}
         self._facts: dict[str, dict[str, list[Fact]]] = {id: {} for id in subjects}
@@ -98,12 +101,16 @@ class Facts:
             raise FactError(f"unknown accelerator '{name}'; {nearest(name, chips)}")
         if id not in self._chips:
             s = self._subjects[id]
-            self._chips[id] = assemble(s.id, s.name, s.vendor, s.aliases, self._facts[id], self._default)
+            self._chips[id] = assemble(s.id, s.name, s.vendor, s.aliases, self._facts[id], self.get)
         return self._chips[id]
 
     def accelerators(self) -> tuple[Accelerator, ...]:
         """All chips, those with missing figures too, in alphabetical order of their ids."""
         return tuple(self.accelerator(id) for id in self.subjects("accelerator"))
+
+    def about_source(self, fact: Fact) -> str:
+        """What is to be known about the fact's source, such as what its figures include; "" for nothing."""
+        return self._remarks.get(fact.source, "")
 
     def drivers(self) -> dict[str, tuple[Fact, ...]]:
         """The groups that are drawn once per sample, with their facts."""
@@ -113,9 +120,6 @@ class Facts:
                 if fact.driver:
                     groups.setdefault(fact.driver, []).append(fact)
         return {d: tuple(fs) for d, fs in sorted(groups.items())}
-
-    def _default(self, subject: str, name: str) -> Fact:
-        return self.get(subject, name)
 
     @staticmethod
     def _spellings(subjects: Mapping[str, Subject]) -> list[str]:

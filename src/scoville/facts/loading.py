@@ -54,17 +54,18 @@ def load(user_files: Sequence[Path] = ()) -> Facts:
     aliases = {normal(a): s.id for s in subjects.values() for a in (s.id, *s.aliases)}
     ranges: dict[str, Fact] = {}
     facts: dict[str, Fact] = {}
+    origins: dict[str, _File] = {}
     for file in files:
         for key, name, table, place in _entries(file):
             subject = subjects[aliases[normal(key)]]
             fact = _fact(subject, name, table, place, sources, user=file.user)
-            old = facts.get(fact.key)
-            if old and not (file.user and not old.user):
-                raise FactError(f"{place}: the fact {fact.key} is already at {old.place}")
-            facts[fact.key] = fact
+            if origins.get(fact.key) is file or (fact.key in facts and not file.user):
+                raise FactError(f"{place}: the fact {fact.key} is already at {facts[fact.key].place}")
+            facts[fact.key], origins[fact.key] = fact, file
             if subject.id == "default-range":
                 ranges[name] = fact
-    return Facts(subjects, [_with_range(f, ranges) for f in facts.values()])
+    remarks = {s.citation: s.note for s in sources.values() if s.note}
+    return Facts(subjects, [_with_range(f, ranges) for f in facts.values()], remarks)
 
 
 def _bundled() -> list[_File]:
