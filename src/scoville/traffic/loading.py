@@ -10,6 +10,7 @@ from pathlib import Path
 from scoville.errors import TrafficError, nearest
 from scoville.traffic.bundled import BUNDLED
 from scoville.traffic.readers import READERS, Reader, ReadOptions
+from scoville.traffic.readers.columns import UNREADABLE
 from scoville.traffic.trace import Trace
 
 _HEAD_BYTES = 65536
@@ -86,5 +87,5 @@ def _head(path: Path) -> bytes:
             return head
         with gzip.open(path) as f:
             return f.read(_HEAD_BYTES)
-    except (OSError, EOFError) as error:
+    except UNREADABLE as error:
         raise TrafficError(f"{path}: cannot be read: {error}") from None

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from scoville.errors import TrafficError
 
 INT32_MAX = 2**31 - 1
+# 3,000 years. Beyond, the unit of the column is another one, and floats would lose the milliseconds.
+LATEST_S = 1e11
 
 _DTYPES: dict[str, type[np.generic]] = {
     "arrival_s": np.float64,
@@ -122,7 +124,7 @@ class Trace:
 
     def _check_values(self) -> None:
         a = self.arrival_s
-        self._refuse(~np.isfinite(a) | (a < 0), "arrival_s", "a finite number of seconds >= 0")
+        self._refuse(~((a >= 0) & (a <= LATEST_S)), "arrival_s", f"seconds from 0 to {LATEST_S:g}")
         self._refuse(np.diff(a, prepend=a[0]) < 0, "arrival_s", "arrivals in non-decreasing order")
         self._refuse(self.input_tokens < 1, "input_tokens", "an integer >= 1")
         self._refuse(self.output_tokens < 1, "output_tokens", "an integer >= 1")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import gzip
-import math
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,12 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoville.errors import TrafficError, nearest
-from scoville.traffic.trace import INT32_MAX
+from scoville.traffic.trace import INT32_MAX, LATEST_S
 
 if TYPE_CHECKING:
     import polars as pl
 
 _SECONDS_IN = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "min": 60.0, "h": 3600.0}
+# What reading a damaged file raises, whether it is plain, gzip or CSV.
+UNREADABLE = (OSError, EOFError, zlib.error, csv.Error)
 _TEXT = ("iso", "id")
 UNITS = (*_SECONDS_IN, "iso")
 
@@ -45,6 +47,16 @@ class Column:
     high: int = INT32_MAX
 
     @property
+    def earliest(self) -> float:
+        """The least time that the column may hold, in its unit; arrivals may count from anywhere."""
+        return -self.latest if self.field == "arrival_s" else 0.0
+
+    @property
+    def latest(self) -> float:
+        """The greatest time that the column may hold, in its unit."""
+        return LATEST_S / _SECONDS_IN[self.unit]
+
+    @property
     def expected(self) -> str:
         """What is allowed, for error sentences."""
         if self.unit == "id":
@@ -52,7 +64,7 @@ class Column:
         if self.unit == "iso":
             return "a date and time such as 2023-11-16 18:15:46.6805900"
         if self.unit:
-            return "a finite number" if self.field == "arrival_s" else "a finite number >= 0"
+            return f"a number of {self.unit} from {self.earliest:g} to {self.latest:g}"
         return f"an integer >= {self.low}" if self.high >= INT32_MAX else f"an integer from {self.low} to {self.high}"
 
 
@@ -76,36 +88,65 @@ def read_csv(path: Path, columns: Sequence[Column]) -> dict[str, NDArray[np.gene
             return {c.field: _values(frame.get_column(c.header), c) for c in columns}
     except _WrongValueError as wrong:  # only polars minds, e.g. a date without seconds
         raise TrafficError(f"{place(path, wrong.row)}: {wrong}") from None
-    except pl.exceptions.PolarsError as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         _name_wrong_line(path, columns)
         raise TrafficError(f"{path.name}: cannot be read as CSV: {str(error).splitlines()[0]}") from None
 
 
 def read_parquet(path: Path, columns: Sequence[Column]) -> dict[str, NDArray[np.generic]]:
     """As read_csv, from a Parquet file; rows are named by their number from 1. Integers must be stored as integers."""
-    import polars as pl
-
-    try:
-        schema = pl.read_parquet_schema(path)
-    except pl.exceptions.PolarsError as error:
-        raise TrafficError(f"{path.name}: not a Parquet file: {str(error).splitlines()[0]}") from None
+    schema = parquet_schema(path)
     require(path, list(schema), columns)
     for c in columns:
         stored = schema[c.header]
         fits = {
-            "iso": stored.is_temporal() or stored == pl.String,
-            "id": stored.is_integer() or stored == pl.String,
+            "iso": stored.is_temporal() or stored.to_python() is str,
+            "id": stored.is_integer() or stored.to_python() is str,
             "": stored.is_integer(),
         }
         if not fits.get(c.unit, stored.is_numeric()):
             raise TrafficError(f"{path.name}: column {c.header} is stored as {stored}; expected {c.expected}")
     out: dict[str, NDArray[np.generic]] = {}
-    for c in columns:
+    for c in columns:  # one at a time, so that no more than one column is held twice
         try:
-            out[c.field] = _values(pl.read_parquet(path, columns=[c.header]).get_column(c.header), c)
+            out[c.field] = _values(parquet_frame(path, (c.header,)).get_column(c.header), c)
         except _WrongValueError as wrong:
             raise TrafficError(f"{place(path, wrong.row)}: {wrong}") from None
     return out
+
+
+def parquet_schema(path: Path) -> dict[str, pl.DataType]:
+    """Stored types by column. Raises TrafficError if the file is no Parquet."""
+    import polars as pl
+
+    with _parquet_errors(path):
+        return dict(pl.read_parquet_schema(path))
+
+
+def parquet_metadata(path: Path) -> dict[str, str]:
+    """The file's own key-value texts. Raises TrafficError if the file is no Parquet."""
+    import polars as pl
+
+    with _parquet_errors(path):
+        return pl.read_parquet_metadata(path)
+
+
+def parquet_frame(path: Path, columns: Sequence[str]) -> pl.DataFrame:
+    """Some columns of the file. Raises TrafficError if it is damaged."""
+    import polars as pl
+
+    with _parquet_errors(path):
+        return pl.read_parquet(path, columns=list(columns))
+
+
+@contextmanager
+def _parquet_errors(path: Path) -> Iterator[None]:
+    import polars as pl
+
+    try:
+        yield
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        raise TrafficError(f"{path.name}: cannot be read as Parquet: {str(error).splitlines()[0]}") from None
 
 
 def place(path: Path, row: int) -> str:
@@ -127,6 +168,8 @@ def header_of(path: Path) -> list[str]:
         first = next(csv.reader(lines), None)
     if not first:
         raise TrafficError(f"{path.name}:1: the file is empty; expected a line of column names")
+    if any("\n" in name for name in first):
+        raise TrafficError(f"{path.name}:1: a quote is opened and not closed; expected a line of column names")
     return first
 
 
@@ -152,8 +195,8 @@ def opened(path: Path) -> Iterator[TextIO]:
         else:
             with path.open(encoding="utf-8-sig", newline="") as plain:
                 yield plain
-    except (OSError, EOFError) as error:
-        raise TrafficError(f"{path.name}: cannot be read: {error}") from None
+    except UNREADABLE as error:
+        raise TrafficError(f"{path.name}: cannot be read: {str(error).splitlines()[0]}") from None
     except UnicodeDecodeError:
         raise TrafficError(f"{path.name}: is not UTF-8 text") from None
 
@@ -175,7 +218,7 @@ def _values(series: pl.Series, column: Column) -> NDArray[np.generic]:
         return _numbered(series)
     if column.unit:
         times: NDArray[np.float64] = series.to_numpy().astype(np.float64, copy=False)
-        _refuse(~np.isfinite(times) | ((times < 0) & (column.field != "arrival_s")), times, column)
+        _refuse(~((times >= column.earliest) & (times <= column.latest)), times, column)
         return in_seconds(times, column.unit)
     counts: NDArray[np.integer] = series.to_numpy()
     _refuse((counts < column.low) | (counts > column.high), counts, column)
@@ -243,7 +286,7 @@ def _name_wrong_line(path: Path, columns: Sequence[Column]) -> None:
             for c in columns:
                 value = row[at[c]]
                 if not _allowed(value, c):
-                    shown = value if value.strip() else "missing"
+                    shown = value.strip().splitlines()[0][:40] if value.strip() else "missing"
                     raise TrafficError(f"{where}: {c.header} is {shown}; expected {c.expected}")
 
 
@@ -256,8 +299,7 @@ def _allowed(value: str, column: Column) -> bool:
         if column.unit == "iso":
             return datetime.fromisoformat(value.removesuffix("Z").removesuffix("+00:00")).tzinfo is None
         if column.unit:
-            number = float(value)
-            return math.isfinite(number) and (number >= 0 or column.field == "arrival_s")
+            return column.earliest <= float(value) <= column.latest
         return column.low <= int(value) <= column.high
     except ValueError:
         return False

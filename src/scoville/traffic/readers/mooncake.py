@@ -14,7 +14,7 @@ import numpy as np
 from scoville.errors import TrafficError
 from scoville.traffic.readers.reader import ReadOptions
 from scoville.traffic.readers.records import array, integer, json_lines, number
-from scoville.traffic.trace import Trace, build
+from scoville.traffic.trace import LATEST_S, Trace, build
 
 BLOCK_TOKENS = 512
 _INT64_LIMIT = 2**63
@@ -36,7 +36,7 @@ class MooncakeReader:
         arrival_ms, inputs, outputs = flat_array("d"), flat_array("q"), flat_array("q")
         blocks: list[flat_array[int]] = []
         for where, record in json_lines(path):
-            arrival_ms.append(number(record, "timestamp", where))
+            arrival_ms.append(number(record, "timestamp", where, limit=LATEST_S * 1000))
             inputs.append(integer(record, "input_length", where))
             outputs.append(integer(record, "output_length", where))
             blocks.append(_blocks(record, inputs[-1], where))

@@ -17,7 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoville.errors import TrafficError, nearest
-from scoville.traffic.readers.columns import UNITS, Column, header_of, opened, place, read_csv, read_parquet
+from scoville.traffic.readers.columns import (
+    UNITS,
+    Column,
+    header_of,
+    opened,
+    parquet_frame,
+    parquet_metadata,
+    parquet_schema,
+    place,
+    read_csv,
+    read_parquet,
+)
 from scoville.traffic.readers.reader import ReadOptions
 from scoville.traffic.trace import Trace, build
 
@@ -70,17 +81,11 @@ class ParquetReader:
 
     def read(self, path: Path, options: ReadOptions) -> Trace:
         """The trace, in order of arrival."""
-        import polars as pl
-
-        try:
-            schema = pl.read_parquet_schema(path)
-        except (pl.exceptions.PolarsError, OSError) as error:
-            raise TrafficError(f"{path.name}: not a Parquet file: {str(error).splitlines()[0]}") from None
+        schema, about = parquet_schema(path), parquet_metadata(path)
         present = list(schema)
-        about = pl.read_parquet_metadata(path)
 
         def is_time(header: str) -> bool:
-            return header in schema and (schema[header].is_temporal() or schema[header] == pl.String)
+            return header in schema and (schema[header].is_temporal() or schema[header].to_python() is str)
 
         columns, notes = _choose(path, present, options.columns, lambda h: "iso" if is_time(h) else "0")
         arrays = read_parquet(path, columns)
@@ -160,7 +165,7 @@ def _blocks(path: Path) -> dict[str, object]:
     """block_hashes, block_offsets and block_tokens of a Parquet file."""
     import polars as pl
 
-    frame = pl.read_parquet(path, columns=list(_BLOCKS))
+    frame = parquet_frame(path, _BLOCKS)
     hashes, size = frame["block_hashes"], frame["block_tokens"]
     if not (isinstance(hashes.dtype, pl.List) and hashes.dtype.inner.is_integer()):
         raise TrafficError(f"{path.name}: column block_hashes is stored as {hashes.dtype}; expected lists of integers")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -39,11 +38,11 @@ def integer(record: Mapping[str, object], key: str, where: str, *, low: int = 1,
     return value
 
 
-def number(record: Mapping[str, object], key: str, where: str) -> float:
-    """record[key] as a finite float. Raises TrafficError."""
+def number(record: Mapping[str, object], key: str, where: str, *, limit: float) -> float:
+    """record[key] as a float from -limit to limit. Raises TrafficError."""
     value = record.get(key)
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-        raise TrafficError(f"{where}: {key} is {shown(record, key)}; expected a finite number")
+    if not isinstance(value, int | float) or isinstance(value, bool) or not -limit <= value <= limit:
+        raise TrafficError(f"{where}: {key} is {shown(record, key)}; expected a number from {-limit:g} to {limit:g}")
     return float(value)
 
 

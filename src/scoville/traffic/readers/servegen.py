@@ -27,12 +27,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoville.errors import TrafficError
+from scoville.traffic.readers.columns import UNREADABLE
 from scoville.traffic.readers.reader import ReadOptions
 from scoville.traffic.readers.records import shown
 from scoville.traffic.trace import INT32_MAX, Trace, build
 
 _FILE = re.compile(r"chunk-(\d+)-(trace\.csv|dataset\.json)$")
-_FAMILIES = ("Gamma", "Weibull", "Exponential")
+# Bounds that keep a damaged file from drawing without end: a gamma shape of 0.001 is already an SCV of 1,000.
+_MOST_PER_S = 1e6
+_LEAST_SHAPE = {"Gamma": 1e-3, "Weibull": 0.1, "Exponential": 0.0}
+_MOST_SHAPE = 1e6
 
 
 @dataclass(frozen=True)
@@ -107,8 +111,8 @@ def _files(path: Path) -> dict[int, dict[str, bytes]]:
                     content = tar.extractfile(member) if member.isfile() else None
                     if content is not None and (m := _FILE.search(member.name)):
                         _add(found, path, int(m[1]), m[2], content.read())
-        except (OSError, EOFError, tarfile.TarError) as error:
-            raise TrafficError(f"{path.name}: cannot be read: {error}") from None
+        except (*UNREADABLE, tarfile.TarError) as error:
+            raise TrafficError(f"{path.name}: cannot be read as an archive: {str(error).splitlines()[0]}") from None
     if not found:
         raise TrafficError(f"{path.name}: holds no chunk-i-trace.csv; expected a ServeGen client pool")
     return found
@@ -122,7 +126,10 @@ def _add(found: dict[int, dict[str, bytes]], path: Path, client: int, kind: str,
 
 
 def _windows(content: bytes, name: str) -> list[_Window]:
-    lines = list(csv.reader(io.StringIO(content.decode("utf-8", "replace"))))
+    try:
+        lines = list(csv.reader(io.StringIO(content.decode("utf-8", "replace"), newline="")))
+    except csv.Error as error:
+        raise TrafficError(f"{name}: cannot be read as CSV: {error}") from None
     starts: list[float] = []
     for i, line in enumerate(lines, start=1):
         if len(line) != 6:
@@ -141,10 +148,11 @@ def _windows(content: bytes, name: str) -> list[_Window]:
         where = f"{name}:{i + 1}"
         rate, family = _number(line[1], "rate", where), line[3]
         shape = _number(line[4], "shape", where)
-        if rate > 0 and (family not in _FAMILIES or (family != "Exponential" and shape <= 0)):
-            raise TrafficError(
-                f"{where}: family is '{family}' with shape {line[4]}; expected {', '.join(_FAMILIES)} with a shape > 0"
-            )
+        if rate > _MOST_PER_S:
+            raise TrafficError(f"{where}: rate is {line[1]}; expected at most {_MOST_PER_S:g} requests per s")
+        if rate > 0 and not (family in _LEAST_SHAPE and _LEAST_SHAPE[family] <= shape <= _MOST_SHAPE):
+            known = ", ".join(f"{name} (shape from {least:g})" for name, least in _LEAST_SHAPE.items())
+            raise TrafficError(f"{where}: family is '{family}' with shape {line[4]}; expected {known}")
         end = starts[i + 1] if i + 1 < len(starts) else 2 * starts[i] - starts[i - 1]
         out.append(_Window(starts[i], end, rate, family, shape))
     return out

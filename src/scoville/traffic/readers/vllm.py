@@ -15,7 +15,7 @@ from scoville.errors import TrafficError
 from scoville.traffic.readers.columns import opened
 from scoville.traffic.readers.reader import ReadOptions
 from scoville.traffic.readers.records import array, integer, number
-from scoville.traffic.trace import Trace, build
+from scoville.traffic.trace import LATEST_S, Trace, build
 
 
 class VllmReader:
@@ -59,11 +59,11 @@ class VllmReader:
             inputs[i] = integer(request, "input_lens", where)
             outputs[i] = integer(request, "output_lens", where)
             if "start_times" in request:
-                held_s = number(request, "queue_times", where) if "queue_times" in request else 0.0
-                arrival_s[i] = number(request, "start_times", where) - held_s
+                held_s = number(request, "queue_times", where, limit=LATEST_S) if "queue_times" in request else 0.0
+                arrival_s[i] = number(request, "start_times", where, limit=LATEST_S) - held_s
         notes: tuple[str, ...] = ()
         if "start_times" not in lists:
-            duration_s = number(result, "duration", path.name)
+            duration_s = number(result, "duration", path.name, limit=LATEST_S)
             arrival_s = [i * duration_s / n for i in range(n)]
             notes = (f"the result has no start_times: its {n} requests are spread evenly over {duration_s:.3g} s",)
         return build(
