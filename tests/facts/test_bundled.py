@@ -1,0 +1,116 @@
+"""The bundled facts as a whole: complete, in order, and what the published sources say."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+
+import pytest
+
+from scoville.facts import Fact, Facts
+from scoville.facts.book import normal
+
+CHIPS = set(
+    """
+    a100-sxm h100-sxm h200-sxm h800-sxm h20 b200-sxm gb200-nvl72 b300-sxm gb300-nvl72 vr200-nvl72 mi300x mi325x
+    mi355x mi455x tpu-v4 tpu-v5e tpu-v5p tpu-v6e tpu-v7 tpu-8i tpu-8t trainium2 trainium3 inferentia2 gaudi3 groq-lpu-v1
+    groq-3-lpu wse-3 sn40l maia-100 maia-200 mtia-400 ai200 sohu corsair blackhole ascend-950dt crescent-island jalapeno
+    l40s rtx-pro-6000
+    """.split()  # noqa: SIM905, a column of quotes reads worse
+)
+
+
+@pytest.fixture(scope="module")
+def all_facts(bundled: Facts) -> list[Fact]:
+    return [f for id in bundled.subjects() for f in bundled.of(id)]
+
+
+def test_every_collected_table_is_there(all_facts: list[Fact]) -> None:
+    files = (f.place.split(":")[0] for f in all_facts)
+    count = Counter("facts/accelerators" if "/accelerators/" in file else file for file in files)
+    least = {
+        "facts/accelerators": 600,
+        "facts/processes.toml": 45,
+        "facts/yields.toml": 20,
+        "facts/silicon.toml": 40,
+        "facts/market.toml": 80,
+        "facts/companies.toml": 35,
+        "facts/claims.toml": 80,
+    }
+    assert {file: count[file] for file, n in least.items() if count[file] < n} == {}
+    assert len(all_facts) >= 1000
+
+
+def test_every_fact_says_from_whom_when_and_how_sure(all_facts: list[Fact]) -> None:
+    kinds = {"measured", "vendor", "reported", "estimated", "derived"}
+    for f in all_facts:
+        assert f.source.strip(), f.key
+        assert re.fullmatch(r"\d{4}(-\d\d(-\d\d)?)?", f.as_of), f.key
+        assert f.kind in kinds, f.key
+        assert f.unit or isinstance(f.value, str) or f.measure in ("frac", "count"), f.key
+        assert isinstance(f.value, str) or f.low <= f.value <= f.high, f.key
+        assert isinstance(f.value, str) or math.isfinite(f.low + f.high), f.key
+        assert not ("unverified" in f.note and f.kind in ("measured", "vendor")), f.key
+
+
+def test_sources_say_where_the_figure_is_from(all_facts: list[Fact]) -> None:
+    forbidden = re.compile(r"assistant|\bown general|https?://[^ ]*(pypi|npmjs|crates)\.", re.I)
+    assert [f.key for f in all_facts if forbidden.search(f.source + f.note)] == []
+    assert [
+        f.key for f in all_facts if f.source.startswith("derived from") and f.kind == "derived" and not f.note
+    ] == []
+
+
+def test_all_chips_are_there_and_at_least_thirty_can_be_timed(bundled: Facts) -> None:
+    chips = bundled.accelerators()
+    assert {c.id for c in chips} == CHIPS
+    assert sum(not c.missing for c in chips) >= 30
+
+
+def test_no_two_subjects_share_a_name(bundled: Facts) -> None:
+    names: Counter[str] = Counter()
+    for id in bundled.subjects():
+        s = bundled.subject(id)
+        names.update({normal(a) for a in (s.id, *s.aliases)})
+    assert [n for n, count in names.items() if count > 1] == []
+
+
+def test_every_chip_with_bf16_multiplies_narrow_weights_at_that_rate(bundled: Facts) -> None:
+    for chip in bundled.accelerators():
+        rate = chip.compute.get(("bf16", "bf16"))
+        if rate:
+            mixed = chip.compute["fp4", "bf16"]
+            assert (mixed.value, mixed.driver) == (rate.value, rate.driver), chip.id
+            assert (mixed.low, mixed.high) == pytest.approx((rate.low, rate.high), rel=1e-3), chip.id
+
+
+def test_what_is_built_of_parts_is_their_sum(bundled: Facts) -> None:
+    for chip in bundled.accelerators():
+        parts = [fs[-1].number for n, fs in chip.facts.items() if n.startswith("bom_") and n != "bom_total"]
+        if len(parts) > 1:
+            assert sum(parts) == pytest.approx(chip.facts["bom_total"][-1].number, rel=0.005), chip.id
+
+
+def test_marked_placeholders_are_no_evidence(all_facts: list[Fact]) -> None:
+    marked = {(f.subject, f.name, f.owner): f for f in all_facts if "placeholder at its source" in f.note}
+    assert {s for s, _, _ in marked} == {"b300-sxm", "gb300-nvl72"}
+    assert all(f.vintage == "2026-04" and f.kind == "estimated" for f in marked.values())
+    assert marked["b300-sxm", "own_hourly", "hyperscaler"].value == pytest.approx(1.2 * 1.95)
+
+
+def test_published_power_says_whether_it_includes_the_facility(all_facts: list[Fact]) -> None:
+    power = [f for f in all_facts if f.name == "all_in_power"]
+    assert {f.vintage for f in power} == {"2026-04", "2026-08", "2026-09"}
+    for f in power:
+        assert ("includes" if f.vintage == "2026-04" else "without facility overhead") in f.note, f.key
+
+
+def test_claims_name_claimant_baseline_and_basis(bundled: Facts) -> None:
+    claims = bundled.subjects("claim")
+    assert len(claims) >= 20
+    for id in claims:
+        assert {"claimed", "claimant", "against", "basis"} <= {f.name for f in bundled.of(id)}, id
+    # OpenAI, first results of 2026-08-25: 19,641 against 11,781 tokens/s per kW of package TDP.
+    ratio = bundled.get("claim-r1-throughput-per-power", "claimed").number
+    assert ratio / bundled.get("claim-r1-throughput-per-power", "baseline").number == pytest.approx(1.667, abs=0.001)
