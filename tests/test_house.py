@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -72,3 +74,16 @@ def test_the_development_lock_can_stand_in_for_the_other() -> None:
         return set(re.findall(r"^[a-z0-9-]+==[^\\\n]*", (ROOT / lock).read_text(), flags=re.M))
 
     assert pinned("requirements.lock") <= pinned("requirements-dev.lock")
+
+
+def test_every_imported_package_is_a_declared_dependency() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = {re.split(r"[>=]", d)[0].replace("-", "_").removesuffix("_python") for d in project["dependencies"]}
+    imported = set()
+    for file in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {name.name.partition(".")[0] for name in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                imported.add(node.module.partition(".")[0])
+    assert imported - sys.stdlib_module_names - {"scoville"} - declared == set()
