@@ -10,6 +10,7 @@ from scoville.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
     from scoville.transformer.architecture import Architecture, Attention, FeedForward
+    from scoville.transformer.step import Parallelism, Precision
 
 _CONTEXTS = (8192, 32768, 131072)
 _FORMATS = ("declared", "bf16", "fp8", "mxfp4")
@@ -17,16 +18,114 @@ _FORMATS = ("declared", "bf16", "fp8", "mxfp4")
 
 def model(
     name: Annotated[str, typer.Argument(metavar="NAME|PATH", help="A bundled model or the path of a config.json.")],
+    decode: Annotated[int, typer.Option(min=0, help="Show a step with that many sequences in decode,")] = 0,
+    context: Annotated[int, typer.Option(min=0, help="each with that many tokens in its cache,")] = 1024,
+    prefill: Annotated[int, typer.Option(min=0, help="and with one prompt of that many tokens;")] = 0,
+    parallelism: Annotated[str, typer.Option(help='sharded like "TP4" or "TP1 DP8 EP8";')] = "TP1",
+    weights: Annotated[str, typer.Option(help="weights in this format;")] = "declared",
+    activations: Annotated[str, typer.Option(help="activations in this one,")] = "bf16",
+    kv: Annotated[str, typer.Option(help="and the KV cache in this one.")] = "bf16",
     json: Annotated[bool, typer.Option("--json", help="Print JSON with SI field names.")] = False,
 ) -> None:
-    """Show a model: layers, parameters, cache per token and per sequence, bytes of its weights."""
+    """Show a model: layers, parameters, cache, weights; with --decode or --prefill the operators of a step."""
     from scoville import transformer
+    from scoville.transformer.step import Parallelism, Precision
 
-    answer = _answer(transformer.load(name))
+    architecture = transformer.load(name)
+    if decode or prefill:
+        step = _step(
+            architecture, Precision(weights, activations, kv), Parallelism.parse(parallelism), decode, context, prefill
+        )
+        if json:
+            print_json(step)
+        else:
+            _show_step(step)
+        return
+    answer = _answer(architecture)
     if json:
         print_json(answer)
     else:
         _show(answer)
+
+
+def _step(
+    a: Architecture, precision: Precision, parallelism: Parallelism, decode: int, context: int, prefill: int
+) -> dict[str, Any]:
+    """The operators of one step on one chip of the busiest rank, with their work at these tokens."""
+    from scoville.transformer.sharding import operator_table
+    from scoville.transformer.step import uniform_mix
+
+    table = operator_table(a, precision, parallelism)
+    mix = uniform_mix(
+        a,
+        decode_sequences=decode,
+        context_tokens=context,
+        prefill_sequences=int(prefill > 0),
+        prefill_tokens=prefill,
+        worst_rank_frac=1 / parallelism.attention_data,
+    )
+    features = table.layout.features(mix)[0]
+    operators = [
+        {
+            "name": op.name,
+            "kind": op.kind,
+            "runs_by_stage": op.per_stage_count,
+            "shape_n_k": op.shape,
+            "formats": (op.weight_rate, op.activation_rate),
+            "flop": float(op.flop @ features),
+            "weight_bytes": float(op.weight_bytes @ features),
+            "kv_bytes": float(op.kv_bytes @ features),
+            "activation_bytes": float(op.activation_bytes @ features),
+            "link_bytes": float(op.link_bytes @ features),
+            "collective": op.collective,
+            "span_count": op.span_count,
+            "may_overlap": op.may_overlap,
+        }
+        for op in table.operators
+    ]
+    return {
+        "model": a.name,
+        "parallelism": str(parallelism),
+        "features": dict(zip(table.layout.names, features, strict=True)),
+        "resident_bytes": table.resident_bytes,
+        "operators": operators,
+    }
+
+
+def _show_step(step: dict[str, Any]) -> None:
+    typer.echo(
+        f"{step['model']} on {step['parallelism']}: work of each operator on one chip, "
+        f"{step['resident_bytes'] / 1e9:,.3g} GB of weights per chip\n"
+    )
+    print_table(
+        (
+            "operator",
+            "runs",
+            "n x k",
+            "formats",
+            "GFLOP",
+            "weights, MB",
+            "KV, MB",
+            "activations, MB",
+            "link, MB",
+            "among",
+        ),
+        [
+            (
+                o["name"],
+                "+".join(str(r) for r in o["runs_by_stage"]),
+                "{:,} x {:,}".format(*o["shape_n_k"]) if o["shape_n_k"] else "",
+                "" if o["collective"] else " x ".join(dict.fromkeys(o["formats"])),
+                o["flop"] / 1e9,
+                o["weight_bytes"] / 1e6,
+                o["kv_bytes"] / 1e6,
+                o["activation_bytes"] / 1e6,
+                o["link_bytes"] / 1e6,
+                f"{o['span_count']}{', may overlap' if o['may_overlap'] else ''}" if o["collective"] else "",
+            )
+            for o in step["operators"]
+        ],
+    )
 
 
 def _answer(a: Architecture) -> dict[str, Any]:

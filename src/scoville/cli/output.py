@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from rich.console import Console
 
 _PIPED_WIDTH_COLUMNS = 200
@@ -102,3 +104,27 @@ def plain(record: Any) -> Any:
     if isinstance(record, Iterable):
         return [plain(item) for item in record]
     raise TypeError(f"{type(record).__name__} has no JSON form")
+
+
+class Stages:
+    """Progress of long work on stderr, while it runs and only on a terminal: stage and share done."""
+
+    def __enter__(self) -> Stages:
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        self._progress = Progress(
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:.0f} %"),
+            console=console(stderr=True), transient=True, disable=not sys.stderr.isatty(),
+        )  # fmt: skip
+        self._progress.__enter__()
+        self._task = self._progress.add_task("reading", total=1.0)
+        return self
+
+    def show(self, stage: str, done: float) -> None:
+        """The stage that begins, and the share of the work that is done."""
+        self._progress.update(self._task, description=stage, completed=done)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.__exit__(kind, error, trace)

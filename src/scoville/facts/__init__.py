@@ -5,8 +5,8 @@ the ranges. Imports only units and errors.
 """
 
 from scoville.facts.book import Facts
-from scoville.facts.draws import Draws
+from scoville.facts.draws import Draws, Range
 from scoville.facts.loading import load
 from scoville.facts.records import Accelerator, Fact, LinkLevel, MemoryTier, Microarchitecture
 
-__all__ = ["Accelerator", "Draws", "Fact", "Facts", "LinkLevel", "MemoryTier", "Microarchitecture", "load"]
+__all__ = ["Accelerator", "Draws", "Fact", "Facts", "LinkLevel", "MemoryTier", "Microarchitecture", "Range", "load"]

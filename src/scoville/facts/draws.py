@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,3 +54,23 @@ class Draws:
         rising = low + np.sqrt(u * (high - low) * (value - low))
         falling = high - np.sqrt((1 - u) * (high - low) * (high - value))
         return np.where(u < left, rising, falling)
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A quantity with its range: `central` at the facts' central values, P10 and P90 over the samples.
+
+    `measure` is the SI measure of all three ("usd_per_token", "tokens_per_s", ...).
+    """
+
+    p10: float
+    central: float
+    p90: float
+    measure: str
+
+    @classmethod
+    def of(cls, central: float, samples: NDArray[np.float64], measure: str) -> Range:
+        """From samples of any shape; those that are not finite (no deployment met the targets) are left out."""
+        finite = samples[np.isfinite(samples)]
+        low, high = np.percentile(finite, (10, 90)) if len(finite) else (central, central)
+        return cls(float(low), float(central), float(high), measure)

@@ -70,7 +70,7 @@ class SteadyState:
 
     `prefill_s_per_token` and `decode_s_per_token` are engine seconds per fresh prompt token and per output token; with
     `cached_s_per_token` they weigh the price of each class. `fits`, `stable`, `ttft_met`, `tpot_met` say what a batch
-    breaks.
+    breaks; `memory_frac` is the share of the cache's room that it needs.
     """
 
     batch_count: Array
@@ -87,6 +87,7 @@ class SteadyState:
     link_s: Array
     overhead_s: Array
     energy_j_per_token: Array
+    memory_frac: Array
     fits: NDArray[np.bool_]
     stable: NDArray[np.bool_]
     ttft_met: NDArray[np.bool_]
@@ -201,7 +202,8 @@ def steady_state(
     per_sequence += table.cache_bytes_per_sequence_bytes
     prefill_held = float(table.cache_bytes({w: np.array([float(shape.chunk_tokens)]) for w in tokens})[0])
     need = held * worst_rank_frac(held, groups) * per_sequence + prefill_held / groups
-    fits = (need <= cache_room_bytes(table, chips)[:, None]) & (batch < shape.chunk_tokens)
+    room = cache_room_bytes(table, chips)[:, None]
+    memory = np.where(room > 0, need / np.maximum(room, 1.0), np.inf)
 
     cached = float(sum(table.cache_bytes_per_token.values()))
     seconds_per_byte = 1 / (chips.memory_bytes_per_s * chips.memory_efficiency_frac["attention_decode"])
@@ -224,7 +226,8 @@ def steady_state(
         link_s=parts[2],
         overhead_s=parts[3],
         energy_j_per_token=joules / (batch * (1 + shape.input_tokens / out)),
-        fits=fits,
+        memory_frac=memory,
+        fits=(memory <= 1) & (batch < shape.chunk_tokens),
         stable=stable,
         ttft_met=ttft_high <= targets.ttft_s,
         tpot_met=tpot_high <= targets.tpot_s,

@@ -190,7 +190,11 @@ def _refusal(accelerator: Accelerator, work: Workload, found: Sequence[Deploymen
 
 
 def sample(choice: Choice, facts: Facts, draws: Draws, work: Workload) -> Sampled:
-    """The best of the shortlisted deployments, and its best batch, anew in each sample."""
+    """The best of the shortlisted deployments, and its best batch, anew in each sample.
+
+    Batch sizes are tried on a coarse grid; between the best and the next, everything is smooth, so the batch at which
+    the first target (or memory) is just met is interpolated.
+    """
     on = chips(choice.accelerator, facts, draws)
     n = draws.n
     columns = (
@@ -206,15 +210,42 @@ def sample(choice: Choice, facts: Facts, draws: Draws, work: Workload) -> Sample
     best = {name: np.full(n, np.nan) for name in columns}
     value, per_replica = np.zeros(n), np.full(n, np.nan)
     most = work.shape.chunk_tokens - 1
+    rows = np.arange(n)
     for parallelism, centre in choice.shortlist:
         grid = np.unique(np.round(np.geomspace(max(1, centre / 3), min(most, centre * 2.5), _SAMPLE_BATCHES)))
         state = work.steady(parallelism, on, grid)
         score = np.where(state.feasible, state.requests_per_s / parallelism.chips, 0.0)
         pick = np.argmax(score, axis=1)
-        rows = np.arange(n)
-        better = score[rows, pick] > value
-        value = np.where(better, score[rows, pick], value)
+        after = np.minimum(pick + 1, len(grid) - 1)
+        part = _room_frac(state, work.targets, rows, pick, after)
+
+        def at(
+            values: Array, pick: NDArray[np.intp] = pick, after: NDArray[np.intp] = after, part: Array = part
+        ) -> Array:
+            return np.asarray(values[rows, pick] + part * (values[rows, after] - values[rows, pick]))
+
+        rate = np.where(score[rows, pick] > 0, at(state.requests_per_s) / parallelism.chips, 0.0)
+        better = rate > value
+        value = np.where(better, rate, value)
         per_replica = np.where(better, parallelism.chips, per_replica)
         for name in columns:
-            best[name] = np.where(better, getattr(state, name)[rows, pick], best[name])
+            best[name] = np.where(better, at(getattr(state, name)), best[name])
     return Sampled(meets=value > 0, chips_per_replica_count=per_replica, **best)
+
+
+def _room_frac(
+    state: SteadyState, targets: Targets, rows: NDArray[np.intp], pick: NDArray[np.intp], after: NDArray[np.intp]
+) -> Array:
+    """How far from batch `pick` towards `after` the first limit is met, shape (n,): 0 to 1; 0 where that gains nought."""
+    part = np.ones(len(rows))
+    for values, limit in (
+        (state.tpot_percentile_s, targets.tpot_s),
+        (state.ttft_percentile_s, targets.ttft_s),
+        (state.memory_frac, 1.0),
+    ):
+        here, there = values[rows, pick], values[rows, after]
+        over = there > limit
+        step = np.divide(limit - here, there - here, out=np.zeros(len(rows)), where=over & np.isfinite(there))
+        part = np.where(over, np.minimum(part, np.clip(step, 0.0, 1.0)), part)
+    part = np.where(state.stable[rows, after], part, 0.0)
+    return np.where(state.requests_per_s[rows, after] > state.requests_per_s[rows, pick], part, 0.0)

@@ -6,21 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoville.economics import NotOffered, waterfall
-from scoville.facts import Accelerator, Draws, Fact, Facts
-from scoville.study.answer import Layer, Price, Range, Row, Source, Waterfall
+from scoville.facts import Accelerator, Draws, Fact, Facts, Range
+from scoville.study.answer import Layer, Price, Row, Source, Waterfall
 from scoville.study.deploy import Choice, Workload
 from scoville.study.evaluate import Evaluated, offered, priced
 from scoville.study.pricing import Terms
 from scoville.units import show
 
 Array = NDArray[np.float64]
-
-
-def spread(central: float, samples: Array, measure: str) -> Range:
-    """P10 and P90 of the finite samples around a central value."""
-    finite = samples[np.isfinite(samples)]
-    low, high = np.percentile(finite, (10, 90)) if len(finite) else (central, central)
-    return Range(float(low), float(central), float(high), measure)
 
 
 def _price(e: Evaluated, tenure: str, chance: float, cached: bool) -> Price | None:
@@ -30,12 +23,12 @@ def _price(e: Evaluated, tenure: str, chance: float, cached: bool) -> Price | No
     c = p.central
 
     def usd(central: Array, samples: Array) -> Range:
-        return spread(float(central[0]), samples, "usd_per_token")
+        return Range.of(float(central[0]), samples, "usd_per_token")
 
     return Price(
         tenure=tenure,
         basis=p.hourly.basis,
-        hourly=spread(float(p.hourly.total_usd_per_h[0]), p.sampled_hourly, "usd_per_h"),
+        hourly=Range.of(float(p.hourly.total_usd_per_h[0]), p.sampled_hourly, "usd_per_h"),
         input=usd(c.input_usd_per_token, p.sampled_input),
         cached_input=usd(c.cached_input_usd_per_token, p.sampled_cached) if cached else None,
         output=usd(c.output_usd_per_token, p.sampled_output),
@@ -87,16 +80,16 @@ def row(a: Accelerator, e: Evaluated | str, evidence: str, work: Workload, chanc
         chips_per_replica_count=p.chips,
         batch_count=int(s.batch_count[k]),
         computes_in=computes_in,
-        tokens_per_s_per_chip=spread(central_rate * per_request, rate * per_request, "tokens_per_s"),
-        output_tokens_per_s_per_chip=spread(
+        tokens_per_s_per_chip=Range.of(central_rate * per_request, rate * per_request, "tokens_per_s"),
+        output_tokens_per_s_per_chip=Range.of(
             central_rate * shape.output_tokens, rate * shape.output_tokens, "tokens_per_s"
         ),
-        tokens_per_s_per_user=spread(1 / float(s.tpot_s[0, k]), 1 / sampled.tpot_s, "tokens_per_s"),
-        ttft=spread(float(s.ttft_percentile_s[0, k]), sampled.ttft_percentile_s, "s"),
-        tpot=spread(float(s.tpot_percentile_s[0, k]), sampled.tpot_percentile_s, "s"),
-        chips=spread(float(e.fleet.chips_count[0]), e.sampled_chips, "count"),
-        power=None if np.isnan(power) else spread(power, e.sampled_power_w, "w"),
-        energy_per_token=spread(float(s.energy_j_per_token[0, k]), sampled.energy_j_per_token, "j_per_token"),
+        tokens_per_s_per_user=Range.of(1 / float(s.tpot_s[0, k]), 1 / sampled.tpot_s, "tokens_per_s"),
+        ttft=Range.of(float(s.ttft_percentile_s[0, k]), sampled.ttft_percentile_s, "s"),
+        tpot=Range.of(float(s.tpot_percentile_s[0, k]), sampled.tpot_percentile_s, "s"),
+        chips=Range.of(float(e.fleet.chips_count[0]), e.sampled_chips, "count"),
+        power=None if np.isnan(power) else Range.of(power, e.sampled_power_w, "w"),
+        energy_per_token=Range.of(float(s.energy_j_per_token[0, k]), sampled.energy_j_per_token, "j_per_token"),
         limit=choice.limit,
         busiest=choice.busiest,
         meets_targets_frac=float(sampled.meets.mean()),
@@ -136,7 +129,7 @@ def margin_waterfall(evaluated: dict[str, Evaluated], facts: Facts, draws: Draws
             Layer(x.name, Range(x.low_usd_per_token, x.base_usd_per_token, x.high_usd_per_token, "usd_per_token"))
             for x in layers
         ),
-        total=spread(central, p.sampled_all, "usd_per_token"),
+        total=Range.of(central, p.sampled_all, "usd_per_token"),
         notes=(p.hourly.basis, *p.hourly.notes),
     )
 

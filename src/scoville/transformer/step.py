@@ -59,6 +59,25 @@ class Parallelism:
                 f"(tensor x attention_data); choose a divisor"
             )
 
+    @classmethod
+    def parse(cls, text: str) -> Parallelism:
+        """From "TP4", "TP1 DP8 EP8", "tp8 pp2": degrees left out are 1. Raises DeploymentError for anything else.
+
+        >>> Parallelism.parse("TP2 DP4 EP8").chips
+        8
+        """
+        names = {"TP": "tensor", "PP": "pipeline", "EP": "expert", "DP": "attention_data"}
+        degrees: dict[str, int] = {}
+        for word in text.replace(",", " ").split():
+            name, digits = names.get(word[:2].upper()), word[2:]
+            if name is None or not digits.isdigit() or name in degrees:
+                raise DeploymentError(
+                    f"parallelism: '{word}' in '{text}' is not a degree; expected words such as TP4, PP2, EP8, DP8, "
+                    f"each once"
+                )
+            degrees[name] = int(digits)
+        return cls(**degrees)
+
     @property
     def stage_chips(self) -> int:
         """Chips of one pipeline stage."""
