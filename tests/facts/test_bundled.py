@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
-from scoville.facts import Fact, Facts
+from scoville.facts import Fact, Facts, names
 from scoville.facts.book import normal
 
 CHIPS = set(
@@ -114,3 +115,18 @@ def test_claims_name_claimant_baseline_and_basis(bundled: Facts) -> None:
     # OpenAI, first results of 2026-08-25: 19,641 against 11,781 tokens/s per kW of package TDP.
     ratio = bundled.get("claim-r1-throughput-per-power", "claimed").number
     assert ratio / bundled.get("claim-r1-throughput-per-power", "baseline").number == pytest.approx(1.667, abs=0.001)
+
+
+def test_the_page_names_every_fact_of_a_chip() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "facts.md").read_text("utf-8")
+    assert [name for name in (*names.FACTS, *names.REMARKS) if f"`{name}`" not in page] == []
+
+
+def test_the_page_tells_the_default_ranges(bundled: Facts) -> None:
+    page = " ".join((Path(__file__).resolve().parents[2] / "docs" / "facts.md").read_text("utf-8").split())
+    told = ", ".join(
+        f"{bundled.get('default-range', kind).number:.0%}".replace("%", " %")
+        + f" {'for ' * (kind == 'measured')}{kind}"
+        for kind in ("measured", "vendor", "reported", "estimated", "derived")
+    )
+    assert f"now {told}, either way" in page

@@ -176,3 +176,13 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     for name, says in (("none.toml", "No such file"), ("latin.toml", "not UTF-8"), (".", "directory")):
         with pytest.raises(FactError, match=says):
             load([tmp_path / name])
+
+
+def test_the_chip_of_the_page_can_be_timed(read: Read) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "facts.md").read_text("utf-8")
+    facts = read(page.split("```toml my-chip.toml\n")[1].split("```")[0])
+    chip = facts.accelerator("mine")
+    assert chip.missing == ()
+    assert chip.links[0].bandwidth.value == 300e9
+    assert facts.get("h100", "rent_3yr", vintage="2026-09").number == 1.80
+    assert len(facts.user_facts) == 8
