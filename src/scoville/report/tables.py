@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _GLYPH = {"filled": "●", "half": "◐", "hollow": "○"}
 _BAR_COLUMNS = 32
+_LIMIT_COLUMNS = 11
 
 
 def show(answer: Answer, console: Console) -> None:
@@ -50,9 +51,9 @@ def parts(answer: Answer, width: int) -> list[RenderableType]:
         shown += ["", _head("What it hangs on", answer.driver_outcome), "", _drivers(answer)]
     notes = grid.footnotes(answer)
     if notes:
-        shown += ["", _head("Notes", ""), *(_quiet(f"  {note}") for note in notes)]
+        shown += ["", _head("Notes", ""), *(_note(note) for note in notes)]
     if answer.approximations:
-        shown += ["", _head("Approximations", ""), *(_quiet(f"  {line}") for line in answer.approximations)]
+        shown += ["", _head("Approximations", ""), *(_note(line) for line in answer.approximations)]
     return shown
 
 
@@ -99,6 +100,12 @@ def _quiet(line: str) -> Text:
     return Text(line, style="dim")
 
 
+def _note(line: str) -> RenderableType:
+    from rich.padding import Padding
+
+    return Padding(_quiet(line), (0, 0, 0, 2))
+
+
 def _fitting(candidates: Sequence[Callable[[], Table]], width: int) -> Table:
     """The first of the layouts that fits; the last one where none does."""
     from rich.console import Console
@@ -123,6 +130,7 @@ def _table(table: grid.Grid, stacked: bool) -> Table:
     made = _empty(stacked)
     for head in table.heads:
         name = "\n".join(part for part in (head.group, head.name + ("" if head.group else _unit(head))) if part)
+        name = name.replace(" targets", "\ntargets")
         made.add_column(name, justify="right" if head.numeric else "left", overflow="fold")
     for line in table.lines:
         cells = _refused(line, len(table.heads)) if line.refusal else line.cells
@@ -133,18 +141,18 @@ def _table(table: grid.Grid, stacked: bool) -> Table:
 
 
 def _folded(table: grid.Grid) -> Table:
-    """What it does on a narrow screen: batch under parallelism, the share that meets the targets under the limit."""
+    """What it does on a narrow screen: the deployment under the chip, the share that meets targets under the limit."""
     made = _empty(stacked=True)
     heads = table.heads
-    made.add_column(f"{heads[0].name},\n{heads[1].name}", overflow="fold")
+    made.columns[0].header = f"chip,\n{heads[0].name}, {heads[1].name}"
     for head in heads[2:6]:
-        made.add_column(head.name.replace(" per ", "\nper ") + _unit(head), justify="right", overflow="fold")
-    made.add_column(f"{heads[6].name},\n{heads[7].name}", overflow="fold")
+        made.add_column(head.name.replace(" per ", "\nper ") + _unit(head), justify="right", no_wrap=True)
+    made.add_column(f"{heads[6].name},\n{heads[7].name}", overflow="fold", max_width=_LIMIT_COLUMNS)
     for line in table.lines:
         cells = _refused(line, len(heads)) if line.refusal else line.cells
-        first = _cell(cells[0], True) if line.refusal else _cell(grid.Cell(cells[0].text, cells[1].text), True)
+        how = "none" if line.refusal else f"{cells[0].text}, {heads[1].name} {cells[1].text}"
         last = _cell(cells[6], True).append(f"\n{cells[7].text}" if cells[7].text else "")
-        made.add_row(_chip(line), first, *(_cell(c, True) for c in cells[2:6]), last)
+        made.add_row(_chip(line, how), *(_cell(c, True) for c in cells[2:6]), last)
     return made
 
 
@@ -159,6 +167,9 @@ def _by_tenure(table: grid.Grid, stacked: bool) -> Table:
     for line in table.lines:
         cells = _refused(line, len(table.heads)) if line.refusal else line.cells
         for i, group in enumerate(groups):
+            if line.refusal:
+                made.add_row(_chip(line), "none", *[""] * size)
+                break
             part = cells[i * size : (i + 1) * size]
             name = _chip(line, with_marks=False) if i == 0 else ""
             made.add_row(name, group, *(_cell(c, stacked) for c in part))
@@ -181,12 +192,14 @@ def _mark(mark: str) -> Text:
     return Text(mark, style="bold green")
 
 
-def _chip(line: grid.Line, with_marks: bool = True) -> Text:
+def _chip(line: grid.Line, how: str = "", with_marks: bool = True) -> Text:
     from rich.text import Text
 
     chip = Text(f"{_GLYPH[line.shape]} {line.name}")
+    if how:
+        chip.append(f"\n  {how}", style="dim")
     for mark in line.marks if with_marks else ():
-        chip.append("\n").append(_mark(mark))
+        chip.append("\n  ").append(_mark(mark))
     return chip
 
 

@@ -49,6 +49,7 @@ EVIDENCE_WORDS = {
     "half": "vendor's figure, or a related chip measured",
     "hollow": "estimated or claimed",
 }
+FACT_WORDS = {"filled": "measured", "half": "vendor's figure", "hollow": "reported, estimated or derived"}
 
 
 def chip_colours(answer: Answer) -> dict[str, str]:
@@ -152,12 +153,12 @@ def titled(
 
 
 def specification(chart: alt.LayerChart) -> dict[str, Any]:
-    """The chart as a Vega-Lite specification with the theme in it."""
+    """The chart as a Vega-Lite specification with the theme in it (checking it again here would take as long as that)."""
     import altair as alt
 
     alt.theme.register("scoville", enable=False)(config)  # type: ignore[arg-type]
     with alt.theme.enable("scoville"):
-        spec: dict[str, Any] = chart.to_dict()
+        spec: dict[str, Any] = chart.to_dict(validate=False)
     return spec
 
 

@@ -192,7 +192,7 @@ def _names(
 
             def free(place: tuple[float, float], wide: float = wide) -> bool:
                 left, v = place
-                inside = 0 <= left and left + wide <= _WIDTH
+                inside = left >= 0 and left + wide <= _WIDTH
                 return inside and not any(
                     left < b and left + wide > a and abs(v - u) < 7 + tall / 2 for a, b, u, tall in taken
                 )
