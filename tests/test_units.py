@@ -91,6 +91,7 @@ def test_hand_calculations(text: str, measure: str, value: float) -> None:
     ("text", "measure", "says"),
     [
         ("3.35 TBs", "bytes_per_s", "here: unknown unit 'TBs'; did you mean 'TB/s'"),
+        ("1 km", "s", "here: unknown unit 'km'; expected e.g. '40 ms'"),
         ("80 GB", "bytes_per_s", "here: '80 GB' is in the wrong unit; expected e.g. '3.35 TB/s'"),
         ("700", "w", "here: '700' has no unit; expected e.g. '700 W'"),
         ("fast", "s", "here: 'fast' is not a number with a unit; expected e.g. '40 ms'"),

@@ -10,6 +10,7 @@ except in `_usd_per_h`, the field's habit for hourly prices. Fractions are fract
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from functools import cache
@@ -97,8 +98,11 @@ def _multiply(a: _Dimension, b: _Dimension, sign: int) -> _Dimension:
     return tuple(x + sign * y for x, y in zip(a, b, strict=True))  # type: ignore[return-value]
 
 
-def _unit(text: str, where: str) -> tuple[float, _Dimension]:
-    """Factor to base units and dimension of a unit such as 'TB/s', 'USD/GPU/h' or 'USD/GPU-h'."""
+def _unit(text: str, where: str, measure: str = "") -> tuple[float, _Dimension]:
+    """Factor to base units and dimension of a unit such as 'TB/s', 'USD/GPU/h' or 'USD/GPU-h'.
+
+    The error for an unknown one suggests only units of `measure`, where that is given.
+    """
     if text in _ATOMS:
         return _ATOMS[text]
     factor, dimension = 1.0, _NONE
@@ -108,11 +112,21 @@ def _unit(text: str, where: str) -> tuple[float, _Dimension]:
             if atom == "1" or (atom == "" and i == 0):
                 continue
             if atom not in _ATOMS:
-                raise UnitError(f"{where}: unknown unit '{text}'; {nearest(text, _examples())}")
+                raise UnitError(f"{where}: unknown unit '{text}'; {_meant(text, measure)}")
             f, d = _ATOMS[atom]
             factor *= f**sign
             dimension = _multiply(dimension, d, sign)
     return factor, dimension
+
+
+def _meant(text: str, measure: str) -> str:
+    """The end of the error sentence for an unknown unit: the nearest one that fits the measure, else an example."""
+    if not measure:
+        return nearest(text, _examples())
+    known = dict.fromkeys((*_examples(), *_PRINT.get(measure, ())))
+    fitting = [u for u in known if _unit(u, u)[1] == _measure(measure)[1]]
+    close = difflib.get_close_matches(text, fitting, n=1, cutoff=0.6)
+    return f"did you mean '{close[0]}'?" if close else f"expected e.g. '{example(measure)}'"
 
 
 def _examples() -> tuple[str, ...]:
@@ -157,7 +171,7 @@ def parse(text: str, measure: str, where: str) -> float:
     unit = m.group(2)
     if not unit and dimension != _NONE:
         raise UnitError(f"{where}: '{text}' has no unit; expected e.g. '{example(measure)}'")
-    f, d = _unit(unit, where) if unit else (1.0, _NONE)
+    f, d = _unit(unit, where, measure) if unit else (1.0, _NONE)
     if d != dimension:
         raise UnitError(f"{where}: '{text}' is in the wrong unit; expected e.g. '{example(measure)}'")
     # One division of exact powers keeps 10 TB/s at exactly 1e13 where a product of reciprocals would not.
