@@ -65,8 +65,6 @@ def _root(
     pass
 
 
-app.command(short_help="What a token costs, on which chip: a question file answered")(study.study)
-app.command(short_help="One model on one sharding of one chip: speed, latency, memory")(predict.predict)
 # The order of `scoville --help`: the whole question first.
 app.command(short_help="Answer a question file: what a token costs on every chip")(study.study)
 app.command(short_help="One model on one chip in one configuration")(predict.predict)
