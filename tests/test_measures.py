@@ -15,7 +15,7 @@ EXCEPTIONS = {
     ("Format", "bits_per_element"): "number formats are named by their bits; bytes would be fractions",
     ("_Window", "shape"): "the parameter k of a gamma distribution",
 }
-FLOAT = re.compile(r"\bfloat|\bFloats?\b|\bFloatArray\b")
+FLOAT = re.compile(r"\bfloat|\bFloats?\b|\b(Float)?Array\b")
 
 
 def measures() -> re.Pattern[str]:

@@ -83,7 +83,8 @@ class Choice:
     limit: str
     busiest: str
     all: tuple[Deployment, ...]
-    shortlist: tuple[tuple[Parallelism, float], ...]
+    shortlist: tuple[Parallelism, ...]
+    shortlist_batch_count: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,8 @@ def choose(accelerator: Accelerator, facts: Facts, work: Workload) -> Choice | s
         limit=_limit(fine.state, k),
         busiest=_busiest(fine.state, k),
         all=tuple(found),
-        shortlist=tuple((d.parallelism, float(coarse[int(np.argmax(d.per_chip_per_s()))])) for d in kept),
+        shortlist=tuple(d.parallelism for d in kept),
+        shortlist_batch_count=tuple(float(coarse[int(np.argmax(d.per_chip_per_s()))]) for d in kept),
     )
 
 
@@ -211,7 +213,7 @@ def sample(choice: Choice, facts: Facts, draws: Draws, work: Workload) -> Sample
     value, per_replica = np.zeros(n), np.full(n, np.nan)
     most = work.shape.chunk_tokens - 1
     rows = np.arange(n)
-    for parallelism, centre in choice.shortlist:
+    for parallelism, centre in zip(choice.shortlist, choice.shortlist_batch_count, strict=True):
         grid = np.unique(np.round(np.geomspace(max(1, centre / 3), min(most, centre * 2.5), _SAMPLE_BATCHES)))
         state = work.steady(parallelism, on, grid)
         score = np.where(state.feasible, state.requests_per_s / parallelism.chips, 0.0)
@@ -236,7 +238,7 @@ def sample(choice: Choice, facts: Facts, draws: Draws, work: Workload) -> Sample
 def _room_frac(
     state: SteadyState, targets: Targets, rows: NDArray[np.intp], pick: NDArray[np.intp], after: NDArray[np.intp]
 ) -> Array:
-    """How far from batch `pick` towards `after` the first limit is met, shape (n,): 0 to 1; 0 where that gains nought."""
+    """How far from batch `pick` towards `after` the first limit is met, shape (n,), 0 to 1; 0 if that gains nothing."""
     part = np.ones(len(rows))
     for values, limit in (
         (state.tpot_percentile_s, targets.tpot_s),

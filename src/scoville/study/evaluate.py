@@ -22,11 +22,11 @@ class Priced:
 
     hourly: HourlyCost
     central: TokenPrices
-    sampled_hourly: Array
-    sampled_input: Array
-    sampled_cached: Array
-    sampled_output: Array
-    sampled_all: Array
+    sampled_hourly_usd_per_h: Array
+    sampled_input_usd_per_token: Array
+    sampled_cached_usd_per_token: Array
+    sampled_output_usd_per_token: Array
+    sampled_all_usd_per_token: Array
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Evaluated:
     choice: Choice
     sampled: Sampled
     fleet: Fleet
-    sampled_chips: Array
+    sampled_chips_count: Array
     sampled_power_w: Array
     priced: dict[str, Priced | NotOffered]
 
@@ -78,11 +78,11 @@ def evaluate(choice: Choice, facts: Facts, draws: Draws, work: Workload, terms: 
         priced[tenure] = Priced(
             hourly=hourly,
             central=terms.prices(size, hourly, *times),
-            sampled_hourly=drawn_hourly.total_usd_per_h,
-            sampled_input=blank(many.input_usd_per_token),
-            sampled_cached=blank(many.cached_input_usd_per_token),
-            sampled_output=blank(many.output_usd_per_token),
-            sampled_all=blank(many.all_usd_per_token),
+            sampled_hourly_usd_per_h=drawn_hourly.total_usd_per_h,
+            sampled_input_usd_per_token=blank(many.input_usd_per_token),
+            sampled_cached_usd_per_token=blank(many.cached_input_usd_per_token),
+            sampled_output_usd_per_token=blank(many.output_usd_per_token),
+            sampled_all_usd_per_token=blank(many.all_usd_per_token),
         )
     return Evaluated(choice, sampled, size, blank(drawn.chips_count), blank(drawn.power_w), priced)
 
@@ -111,7 +111,7 @@ def cheapest_frac(evaluated: dict[str, Evaluated], tenure: str) -> dict[str, flo
     ids = offered(evaluated, tenure)
     if not ids:
         return {}
-    prices = np.stack([priced(evaluated[id], tenure).sampled_all for id in ids])
+    prices = np.stack([priced(evaluated[id], tenure).sampled_all_usd_per_token for id in ids])
     prices = np.where(np.isfinite(prices), prices, np.inf)
     winners = np.where(np.isfinite(prices.min(axis=0)), np.argmin(prices, axis=0), -1)
     return {id: float(np.mean(winners == i)) for i, id in enumerate(ids)}

@@ -28,11 +28,11 @@ def _price(e: Evaluated, tenure: str, chance: float, cached: bool) -> Price | No
     return Price(
         tenure=tenure,
         basis=p.hourly.basis,
-        hourly=Range.of(float(p.hourly.total_usd_per_h[0]), p.sampled_hourly, "usd_per_h"),
-        input=usd(c.input_usd_per_token, p.sampled_input),
-        cached_input=usd(c.cached_input_usd_per_token, p.sampled_cached) if cached else None,
-        output=usd(c.output_usd_per_token, p.sampled_output),
-        all=usd(c.all_usd_per_token, p.sampled_all),
+        hourly=Range.of(float(p.hourly.total_usd_per_h[0]), p.sampled_hourly_usd_per_h, "usd_per_h"),
+        input=usd(c.input_usd_per_token, p.sampled_input_usd_per_token),
+        cached_input=usd(c.cached_input_usd_per_token, p.sampled_cached_usd_per_token) if cached else None,
+        output=usd(c.output_usd_per_token, p.sampled_output_usd_per_token),
+        all=usd(c.all_usd_per_token, p.sampled_all_usd_per_token),
         cheapest_frac=chance,
         notes=p.hourly.notes,
     )
@@ -87,7 +87,7 @@ def row(a: Accelerator, e: Evaluated | str, evidence: str, work: Workload, chanc
         tokens_per_s_per_user=Range.of(1 / float(s.tpot_s[0, k]), 1 / sampled.tpot_s, "tokens_per_s"),
         ttft=Range.of(float(s.ttft_percentile_s[0, k]), sampled.ttft_percentile_s, "s"),
         tpot=Range.of(float(s.tpot_percentile_s[0, k]), sampled.tpot_percentile_s, "s"),
-        chips=Range.of(float(e.fleet.chips_count[0]), e.sampled_chips, "count"),
+        chips=Range.of(float(e.fleet.chips_count[0]), e.sampled_chips_count, "count"),
         power=None if np.isnan(power) else Range.of(power, e.sampled_power_w, "w"),
         energy_per_token=Range.of(float(s.energy_j_per_token[0, k]), sampled.energy_j_per_token, "j_per_token"),
         limit=choice.limit,
@@ -121,15 +121,15 @@ def margin_waterfall(evaluated: dict[str, Evaluated], facts: Facts, draws: Draws
     if isinstance(drawn, NotOffered):
         return None
     central = float(p.central.all_usd_per_token[0])
-    ok = np.isfinite(p.sampled_all)
-    layers = waterfall(p.hourly, central, drawn, np.where(ok, p.sampled_all, central))
+    ok = np.isfinite(p.sampled_all_usd_per_token)
+    layers = waterfall(p.hourly, central, drawn, np.where(ok, p.sampled_all_usd_per_token, central))
     return Waterfall(
         accelerator=id,
         layers=tuple(
             Layer(x.name, Range(x.low_usd_per_token, x.base_usd_per_token, x.high_usd_per_token, "usd_per_token"))
             for x in layers
         ),
-        total=Range.of(central, p.sampled_all, "usd_per_token"),
+        total=Range.of(central, p.sampled_all_usd_per_token, "usd_per_token"),
         notes=(p.hourly.basis, *p.hourly.notes),
     )
 

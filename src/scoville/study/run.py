@@ -61,7 +61,7 @@ def answer(file: QuestionFile, facts: Facts, progress: Progress = lambda _stage,
     best = {tenure: cheapest(evaluated, tenure) for tenure in TENURES}
     subject = best["own"] or best["rent"]
     tenure = "own" if best["own"] else "rent"
-    outcome = priced(evaluated[subject], tenure).sampled_all if subject else np.array([])
+    outcome = priced(evaluated[subject], tenure).sampled_all_usd_per_token if subject else np.array([])
     shown = list(dict.fromkeys(id for id in best.values() if id))
     return Answer(
         title=q.title,
