@@ -20,8 +20,10 @@ class StepTime:
 
     stage_s       time of the slowest pipeline stage, engine overhead included: one micro-batch leaves per stage_s
     latency_s     time of one micro-batch through all stages
-    compute_s, memory_s, link_s, overhead_s   parts of latency_s by what bounds each operator; they sum to latency_s
-    flop, memory_bytes, link_bytes            per step and replica
+    compute_s, memory_s, link_s, overhead_s   parts of latency_s by what bounds each operator; they sum to latency_s.
+                  A collective's own latency is link time; launches of kernels and the engine's overhead are overhead
+    flop, memory_bytes, link_bytes            per step and replica, every chip taken as the busiest one; link_bytes
+                  counts payload, not the copies that a ring sends
     energy_j      per step and replica, idle power included
     throttled     where the power cap made the step longer
     """

@@ -1,12 +1,10 @@
 """The roofline timer: an operator takes the longer of its arithmetic and its memory traffic, plus its launch.
 
 Williams, Waterman and Patterson, "Roofline" (CACM 2009), with an achieved fraction of peak per operator class and
-format
-(facts, subject `efficiency`). Example: a bf16 GEMM of 1e12 FLOP on 989 TFLOP/s at 70 % takes 1.44 ms.
+format (facts, subject `efficiency`). Example: a bf16 GEMM of 1e12 FLOP on 989 TFLOP/s at 70 % takes 1.44 ms.
 
 A step is the sum of its operators. Work is a matrix product of step features and operator coefficients, so a million
-steps
-cost a few array passes; `explain` does the same for one step in plain Python, operator by operator, and is the
+steps cost a few array passes; `explain` does the same for one step in plain Python, operator by operator, and is the
 reference.
 """
 
@@ -23,7 +21,7 @@ from scoville.timing.records import OperatorTime, StepTime
 from scoville.transformer.operators import OperatorTable
 
 Array = NDArray[np.float64]
-_BLOCK_ELEMENTS = 1 << 15  # operators x steps x samples per block: five such arrays stay in the cache
+_BLOCK_ELEMENTS = 1 << 15  # kernels x steps x samples per block: four such arrays stay in the cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +56,52 @@ def _speeds(table: OperatorTable, chips: Chips) -> _Speeds:
     return _Speeds(compute * own, memory * own, link * own, fixed * own, joules)
 
 
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A table on n chips, arranged for array passes. Only kernels need one pass each, for the larger of two times;
+    what is linear in the features (links, energy) is a product with their sum.
+
+    flop, memory_bytes   coefficients of the kernels, (kernels, columns)
+    link_bytes           coefficients of the collectives, (collectives, columns)
+    kernel_count         runs per stage, (kernels, stages)
+    link_s_per_byte      seconds times runs, (n, collectives, stages)
+    support              which columns make an operator run at all, one row per distinct answer, (patterns, columns)
+    launch_s, latency_s  fixed seconds of the kernels and the collectives of a pattern, (n, patterns, stages)
+    """
+
+    flop: Array
+    memory_bytes: Array
+    link_bytes: Array
+    kernel_count: Array
+    compute_s_per_flop: Array
+    memory_s_per_byte: Array
+    link_s_per_byte: Array
+    support: Array
+    launch_s: Array
+    latency_s: Array
+
+
+def _plan(table: OperatorTable, speeds: _Speeds) -> _Plan:
+    on_link = np.array([op.collective is not None for op in table.operators])
+    runs = table.count.T
+    touches = (table.flop != 0) | (table.memory_bytes != 0) | (table.link_bytes != 0)
+    support, pattern = np.unique(touches, axis=0, return_inverse=True)
+    member = (np.arange(len(support))[:, None] == pattern.reshape(-1)).astype(float)
+    fixed = member * speeds.fixed_s[:, None, :]
+    return _Plan(
+        flop=table.flop[~on_link],
+        memory_bytes=table.memory_bytes[~on_link],
+        link_bytes=table.link_bytes[on_link],
+        kernel_count=np.ascontiguousarray(runs[~on_link]),
+        compute_s_per_flop=speeds.compute_s_per_flop[:, ~on_link],
+        memory_s_per_byte=speeds.memory_s_per_byte[:, ~on_link],
+        link_s_per_byte=speeds.link_s_per_byte[:, on_link, None] * runs[on_link],
+        support=support.astype(float),
+        launch_s=fixed[:, :, ~on_link] @ runs[~on_link],
+        latency_s=fixed[:, :, on_link] @ runs[on_link],
+    )
+
+
 class RooflineTimer:
     """Times steps on any chip from its peaks and the shared efficiencies."""
 
@@ -65,34 +109,50 @@ class RooflineTimer:
         """See `Timer.time`. Features (m, columns) on n chips give (n, m)."""
         n, m = chips.n, features.shape[0]
         speeds = _speeds(table, chips)
-        out = {
-            k: np.empty((n, m))
-            for k in ("stage_s", "latency_s", "compute_s", "memory_s", "link_s", "overhead_s", "energy_j")
-        }
-        throttled = np.zeros((n, m), bool)
-        ops = len(table.operators)
-        rows = max(1, min(m, _BLOCK_ELEMENTS // ops))
-        samples = max(1, _BLOCK_ELEMENTS // (ops * rows))
-        total = table.count.sum(axis=0)
-        work = np.empty((3, m))
+        plan = _plan(table, speeds)
+        compute_s, memory_s, link_s, launch_s, longest_s = (np.empty((n, m)) for _ in range(5))
+        kernels = len(plan.flop)
+        rows = max(1, min(m, _BLOCK_ELEMENTS // kernels))
+        samples = max(1, _BLOCK_ELEMENTS // (kernels * rows))
         for a in range(0, m, rows):
             x = features[a : a + rows]
-            flop, memory, link = x @ table.flop.T, x @ table.memory_bytes.T, x @ table.link_bytes.T
-            work[:, a : a + rows] = flop @ total, memory @ total, link @ total
-            active = ((flop > 0) | (memory > 0) | (link > 0)).astype(float)
+            flop, memory, sent = x @ plan.flop.T, x @ plan.memory_bytes.T, x @ plan.link_bytes.T
+            runs = (x @ plan.support.T > 0).astype(float)
             for b in range(0, n, samples):
                 s = slice(b, b + samples)
-                block = _block(table, chips, speeds, s, flop, memory, link, active)
-                for name, value in block.items():
-                    target = throttled if name == "throttled" else out[name]
-                    target[s, a : a + rows] = value
-        stage_chips = table.parallelism.stage_chips
-        out["energy_j"] *= stage_chips
+                at = (s, slice(a, a + rows))
+                compute_s[at], memory_s[at], link_s[at], launch_s[at], longest_s[at] = _block(
+                    plan, s, flop, memory, sent, runs
+                )
+        overhead = (chips.step_overhead_s * chips.time_frac)[:, None]
+        latency = compute_s + memory_s + link_s + launch_s + overhead
+        stage = longest_s + overhead
+
+        # Energy per chip of a stage position; a stage that would draw more than the cap at full speed runs longer.
+        stages, stage_chips = table.count.shape[0], table.parallelism.stage_chips
+        total = table.count.sum(axis=0)
+        flop_sum, memory_sum, link_sum = total @ table.flop, total @ table.memory_bytes, total @ table.link_bytes
+        joules = (
+            (speeds.compute_j_per_flop * total) @ table.flop
+            + chips.memory_j_per_byte[:, None] * memory_sum
+            + chips.link_j_per_byte[:, None] * link_sum
+        )
+        dynamic = joules @ features.T
+        needed = dynamic / (stages * (chips.tdp_w - chips.idle_w)[:, None])
+        throttled = needed > stage
+        slow = np.maximum(needed / stage, 1.0)
+        stage *= slow
         return StepTime(
-            **out,
-            flop=work[0] * stage_chips,
-            memory_bytes=work[1] * stage_chips,
-            link_bytes=work[2] * stage_chips,
+            stage_s=stage,
+            latency_s=latency * slow,
+            compute_s=compute_s * slow,
+            memory_s=memory_s * slow,
+            link_s=link_s * slow,
+            overhead_s=(launch_s + overhead) * slow,
+            flop=features @ flop_sum * stage_chips,
+            memory_bytes=features @ memory_sum * stage_chips,
+            link_bytes=features @ link_sum * stage_chips,
+            energy_j=(dynamic + stages * chips.idle_w[:, None] * stage) * stage_chips,
             throttled=throttled,
             provenance=chips.provenance,
             relative_uncertainty_frac=chips.relative_uncertainty_frac,
@@ -135,58 +195,29 @@ class RooflineTimer:
 
 
 def _block(
-    table: OperatorTable,
-    chips: Chips,
-    speeds: _Speeds,
-    s: slice,
-    flop: Array,
-    memory: Array,
-    link: Array,
-    active: Array,
-) -> dict[str, Array | NDArray[np.bool_]]:
-    """Step times of one block: operators on the last axis, (samples, rows, operators) -> (samples, rows)."""
-    compute = flop * speeds.compute_s_per_flop[s, None, :]
-    moved = memory * speeds.memory_s_per_byte[s, None, :]
-    sent = link * speeds.link_s_per_byte[s, None, :]
-    fixed = active * speeds.fixed_s[s, None, :]
-    total = table.count.sum(axis=0)
-    stages = table.count.T
-    bound = compute > moved
-    compute_s = np.where(bound, compute, 0.0) @ total
-    memory_s = np.where(bound, 0.0, moved) @ total
-    link_s, fixed_s = sent @ total, fixed @ total
-    overhead = chips.step_overhead_s[s, None] * chips.time_frac[s, None]
-    np.maximum(compute, moved, out=compute)
-    compute += sent
-    compute += fixed
-    if stages.shape[1] == 1:
-        latency = compute_s + memory_s + link_s + fixed_s + overhead
-        stage = latency
-    else:
-        per_stage = compute @ stages
-        latency = per_stage.sum(axis=-1) + overhead
-        stage = per_stage.max(axis=-1) + overhead
+    plan: _Plan, s: slice, flop: Array, memory: Array, sent: Array, runs: Array
+) -> tuple[Array, Array, Array, Array, Array]:
+    """Seconds of one block, each (samples, rows): bound by compute, by memory, links, launches, the longest stage.
 
-    # Energy per chip of a stage position; a stage that would draw more than the cap at full speed runs longer.
-    count = stages.shape[1]
-    dynamic = (
-        np.einsum("mo,no,o->nm", flop, speeds.compute_j_per_flop[s], total)
-        + (memory @ total) * chips.memory_j_per_byte[s, None]
-        + (link @ total) * chips.link_j_per_byte[s, None]
-    )
-    budget = (chips.tdp_w - chips.idle_w)[s, None] * count
-    needed = dynamic / budget
-    throttled = needed > stage
-    slow = np.maximum(needed / stage, 1.0)
-    stage, latency = stage * slow, latency * slow
-    energy = dynamic + chips.idle_w[s, None] * stage * count
-    return {
-        "stage_s": stage,
-        "latency_s": latency,
-        "compute_s": compute_s * slow,
-        "memory_s": memory_s * slow,
-        "link_s": link_s * slow,
-        "overhead_s": (fixed_s + overhead) * slow,
-        "energy_j": energy,
-        "throttled": throttled,
-    }
+    Kernels are the last axis of the work, (samples, rows, kernels), until they are summed over each stage's runs.
+    """
+    compute = flop * plan.compute_s_per_flop[s, None, :]
+    busy = memory * plan.memory_s_per_byte[s, None, :]
+    bound = compute > busy
+    np.maximum(compute, busy, out=busy)
+    compute *= bound
+    shape = (*compute.shape[:2], plan.kernel_count.shape[1])
+    busy_s = (busy.reshape(-1, busy.shape[-1]) @ plan.kernel_count).reshape(shape)
+    link_s = sent @ plan.link_s_per_byte[s] + runs @ plan.latency_s[s]
+    launch_s = runs @ plan.launch_s[s]
+    compute_s = (compute.reshape(-1, busy.shape[-1]) @ plan.kernel_count.sum(axis=1)).reshape(shape[:2])
+    kernel_s = _over_stages(busy_s)
+    memory_s = np.maximum(kernel_s - compute_s, 0.0)
+    per_stage = busy_s + link_s + launch_s
+    longest_s = per_stage[..., 0] if shape[2] == 1 else per_stage.max(axis=-1)
+    return compute_s, memory_s, _over_stages(link_s), _over_stages(launch_s), longest_s
+
+
+def _over_stages(x: Array) -> Array:
+    """Sum over the last axis, which is often one long."""
+    return x[..., 0] if x.shape[-1] == 1 else np.asarray(x.sum(axis=-1))

@@ -273,7 +273,10 @@ class Layout:
         for source in (mix.decode_pairs_tokens, mix.decode_kv_tokens, mix.prefill_pairs_tokens, mix.prefill_kv_tokens):
             columns += [r * source[w] for w in self.windows]
         columns += [_experts_touched(tokens, e, k) for e, k in self.expert_kinds]
-        return np.stack(np.broadcast_arrays(*columns), axis=1).astype(float)
+        rows = np.empty((len(columns), *np.broadcast_shapes(*(np.shape(c) for c in columns))))
+        for row, column in zip(rows, columns, strict=True):
+            row[:] = column
+        return rows.T  # column by column in memory, which is how it is written
 
 
 def _experts_touched(tokens: Array, experts: int, per_token: int) -> Array:
