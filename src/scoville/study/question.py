@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
+from pydantic.fields import FieldInfo
 
 from scoville.errors import StudyError, UnitError, nearest
 from scoville.serving import Targets
@@ -47,17 +48,17 @@ class _Table(BaseModel):
 class TrafficTable(_Table):
     """[traffic]: which requests, and how many of them a day."""
 
-    trace: str
+    trace: str = Field(min_length=1)
     demand: TokensPerSecond = Field(gt=0)
     peak_to_average: Fraction = Field(ge=1)
-    headroom: Fraction = Field(ge=0)
+    headroom: Fraction = Field(ge=0, le=5)
     highest_utilisation: Fraction = Field(gt=0, le=1)
 
 
 class ModelTable(_Table):
     """[model]: a bundled name or the path of a config.json."""
 
-    config: str
+    config: str = Field(min_length=1)
 
 
 class PrecisionTable(_Table):
@@ -72,9 +73,9 @@ class TargetsTable(_Table):
     """[targets]: latency per request, and the percentile that must meet it."""
 
     ttft: Seconds = Field(gt=0)
-    ttft_percentile: float = Field(default=95, gt=0, lt=100)
+    ttft_percentile: float = Field(default=95, ge=50, lt=100)
     tpot: Seconds = Field(gt=0)
-    tpot_percentile: float = Field(default=95, gt=0, lt=100)
+    tpot_percentile: float = Field(default=95, ge=50, lt=100)
 
 
 class AcceleratorsTable(_Table):
@@ -94,7 +95,7 @@ class OwnershipTable(_Table):
     """[ownership]: who owns; a term left out comes from the facts."""
 
     owner: Literal["hyperscaler", "neocloud"]
-    wacc: Fraction | None = Field(default=None, ge=0)
+    wacc: Fraction | None = Field(default=None, ge=0, le=1)
     it_life: Seconds | None = Field(default=None, gt=0)
     facility_life: Seconds | None = Field(default=None, gt=0)
     electricity: UsdPerJoule | None = Field(default=None, ge=0)
@@ -140,11 +141,16 @@ class QuestionFile:
 
     question: Question
     path: Path
+    text: str = ""
 
     def resolve(self, name_or_path: str) -> str | Path:
         """A path as written in the file, relative to the file; anything that is no file stays a name."""
-        candidate = (self.path.parent / name_or_path).expanduser()
+        candidate = self.path.parent / Path(name_or_path).expanduser()
         return candidate if candidate.exists() else name_or_path
+
+    def place(self, table: str, field: str) -> str:
+        """'my.toml:12: [model] config', as error sentences begin."""
+        return f"{self.path}{_line(self.text, table, field)}: [{table}] {field}"
 
 
 def read_question(path: Path) -> QuestionFile:
@@ -158,50 +164,70 @@ def read_question(path: Path) -> QuestionFile:
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise StudyError(f"{path}: not valid TOML: {error}") from None
+        place = re.search(r" \(at line (\d+), column \d+\)", str(error))
+        line, reason = (f":{place[1]}", str(error)[: place.start()]) if place else ("", str(error))
+        raise StudyError(f"{path}{line}: is not valid TOML: {reason}") from None
     try:
         question = Question.model_validate(raw)
     except ValidationError as error:
         raise StudyError(_sentence(path, text, error)) from None
+    file = QuestionFile(question, path, text)
     for role in ("weights", "activations", "kv"):
         name = getattr(question.precision, role)
         allowed = [*(["declared"] if role == "weights" else []), *FORMATS]
         if name not in allowed:
-            raise StudyError(f"{path}: [precision] {role}: unknown format '{name}'; allowed: {', '.join(allowed)}")
-    return QuestionFile(question, path)
+            raise StudyError(f"{file.place('precision', role)}: unknown format '{name}'; allowed: {', '.join(allowed)}")
+    return file
 
 
 def _line(text: str, table: str, field: str) -> str:
-    """':12' for the line of a field in its table, '' where it cannot be told."""
+    """':12' for the line of a field in its table (of a table's head where `table` is ''), '' where none is found."""
     inside = table == ""
     for number, line in enumerate(text.splitlines(), 1):
         header = re.match(r"\s*\[(.+?)\]", line)
         if header:
             inside = header.group(1).strip() == table
+            if not table and header.group(1).strip() == field:
+                return f":{number}"
         elif inside and re.match(rf"\s*{re.escape(field)}\s*=", line):
             return f":{number}"
     return ""
 
 
 def _sentence(path: Path, text: str, error: ValidationError) -> str:
-    """The first thing wrong, in one sentence."""
-    first = error.errors(include_url=False)[0]
+    """The first thing wrong, in one sentence; a name that is no setting before whatever is missing for it."""
+    found = error.errors(include_url=False)
+    first = min(found, key=lambda e: e["type"] != "extra_forbidden")
     location = [str(part) for part in first["loc"]]
     table = location[0] if len(location) > 1 else ""
     field = location[1] if len(location) > 1 else location[0]
     where = f"{path}{_line(text, table, field)}: " + (f"[{table}] {field}" if table else field)
     known = Question.model_fields
-    if table and table in known:
-        model = known[table].annotation
-        names = list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
-    else:
-        names = list(known)
+    names = _settings(known, table) or list(known)
     if first["type"] == "extra_forbidden":
         return f"{where} is not a setting; {nearest(field, names)}"
     if first["type"] == "missing":
         return f"{where} is missing; the file must give it (see studies/own-the-token.toml)"
-    message = first["msg"].removeprefix("Value error, ")
-    given = (
-        "" if isinstance(first.get("input"), dict) or message.startswith("'") else f" (given: {first.get('input')!r})"
-    )
-    return f"{where}: {message[0].lower() + message[1:]}{given}"
+    given = _given(text, first["loc"])
+    message = {
+        "tuple_type": "expected a list of names in brackets",
+        "too_short": "expected at least one accelerator",
+        "string_too_short": "expected a name, not an empty text",
+        "string_pattern_mismatch": "expected a month such as '2026-09'",
+        "model_type": f"expected a table, [{field}], with {', '.join(_settings(known, field))}",
+    }.get(first["type"], first["msg"].removeprefix("Value error, ").replace("Input should be", "expected"))
+    end = "" if isinstance(given, dict) or message.startswith("'") else f" (given: {given!r})"
+    return f"{where}: {message[0].lower() + message[1:]}{end}"
+
+
+def _settings(tables: Mapping[str, FieldInfo], table: str) -> list[str]:
+    model = tables[table].annotation if table in tables else None
+    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+
+
+def _given(text: str, location: tuple[int | str, ...]) -> Any:
+    """What the file says there, as it is written."""
+    value: Any = tomllib.loads(text)
+    for part in location:
+        value = value[part]
+    return value

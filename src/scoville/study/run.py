@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
 import scoville
 from scoville import traffic, transformer
-from scoville.errors import DeploymentError, StudyError
+from scoville.errors import DeploymentError, ScovilleError, StudyError
 from scoville.facts import Accelerator, Facts
 from scoville.serving import shape
 from scoville.study import lines
@@ -32,12 +33,16 @@ Progress = Callable[[str, float], None]
 def answer(file: QuestionFile, facts: Facts, progress: Progress = lambda _stage, _done: None) -> Answer:
     """Answer a study. Raises ScovilleError with one sentence where the question has no answer."""
     q = file.question
-    trace = traffic.load(file.resolve(q.traffic.trace))
-    architecture = transformer.load(file.resolve(q.model.config))
-    accelerators = _accelerators(file, facts)
+    with _named(file, "traffic", "trace"):
+        trace = traffic.load(file.resolve(q.traffic.trace))
+    with _named(file, "model", "config"):
+        architecture = transformer.load(file.resolve(q.model.config))
+    with _named(file, "accelerators", "compare"):
+        accelerators = _accelerators(q, facts)
     progress("traffic", 0.05)
 
-    work = _workload(q, trace, architecture, facts)
+    with _named(file, "traffic", "trace"):
+        work = _workload(q, trace, architecture, facts)
     terms = Terms.of(q, work.shape)
     draws = RecordedDraws(q.uncertainty.seed, q.uncertainty.samples)
 
@@ -103,11 +108,23 @@ def answer(file: QuestionFile, facts: Facts, progress: Progress = lambda _stage,
 # -- stages ------------------------------------------------------------------------------------------------------
 
 
-def _accelerators(file: QuestionFile, facts: Facts) -> list[Accelerator]:
-    found = [facts.accelerator(name) for name in file.question.accelerators.compare]
-    if len({a.id for a in found}) < len(found):
-        raise StudyError(f"{file.path}: [accelerators] compare names the same chip twice; name each once")
-    return found
+@contextmanager
+def _named(file: QuestionFile, table: str, field: str) -> Iterator[None]:
+    """Put the place in the study file before the sentence of whatever is wrong with what it names."""
+    try:
+        yield
+    except ScovilleError as error:
+        raise type(error)(f"{file.place(table, field)}: {error}") from None
+
+
+def _accelerators(question: Question, facts: Facts) -> list[Accelerator]:
+    found: dict[str, Accelerator] = {}
+    for name in question.accelerators.compare:
+        accelerator = facts.accelerator(name)
+        if accelerator.id in found:
+            raise StudyError(f"'{name}' is {accelerator.name}, which is named twice; name each once")
+        found[accelerator.id] = accelerator
+    return list(found.values())
 
 
 def _workload(q: Question, trace: Trace, architecture: Architecture, facts: Facts) -> Workload:
