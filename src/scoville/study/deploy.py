@@ -220,18 +220,15 @@ def sample(choice: Choice, facts: Facts, draws: Draws, work: Workload) -> Sample
         pick = np.argmax(score, axis=1)
         after = np.minimum(pick + 1, len(grid) - 1)
         part = _room_frac(state, work.targets, rows, pick, after)
-
-        def at(
-            values: Array, pick: NDArray[np.intp] = pick, after: NDArray[np.intp] = after, part: Array = part
-        ) -> Array:
-            return np.asarray(values[rows, pick] + part * (values[rows, after] - values[rows, pick]))
-
-        rate = np.where(score[rows, pick] > 0, at(state.requests_per_s) / parallelism.chips, 0.0)
+        after = np.where(part > 0, after, pick)  # what lies beyond a limit may be infinite
+        at = {name: getattr(state, name)[rows, pick] for name in columns}
+        at = {name: here + part * (getattr(state, name)[rows, after] - here) for name, here in at.items()}
+        rate = np.where(score[rows, pick] > 0, at["requests_per_s"] / parallelism.chips, 0.0)
         better = rate > value
         value = np.where(better, rate, value)
         per_replica = np.where(better, parallelism.chips, per_replica)
         for name in columns:
-            best[name] = np.where(better, at(getattr(state, name)), best[name])
+            best[name] = np.where(better, at[name], best[name])
     return Sampled(meets=value > 0, chips_per_replica_count=per_replica, **best)
 
 
