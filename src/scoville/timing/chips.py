@@ -111,17 +111,19 @@ def chips(accelerator: Accelerator, facts: Facts, draws: Draws) -> Chips:
     """The chip with every fact drawn: n = draws.n samples. Raises FactError for a chip that cannot be timed."""
     if accelerator.missing:
         raise FactError(
-            f"{accelerator.id} cannot be timed: nobody has published its {', '.join(accelerator.missing)}; "
+            f"{accelerator.id} cannot be timed, because nobody has published: {', '.join(accelerator.missing)}; "
             f"add them with --facts my.toml"
         )
 
     def known(subject: str, name: str) -> Array:
         return draws.sample(facts.get(subject, name))
 
-    memory = accelerator.tier("main") or accelerator.tier("sram")
-    if memory is None or memory.bandwidth is None or accelerator.tdp is None:
-        raise FactError(f"{accelerator.id} cannot be timed: memory or TDP is unknown; add them with --facts my.toml")
-    tdp = draws.sample(accelerator.tdp)
+    # The large memory if its bandwidth is known, else the SRAM; the cap of a chip without a TDP is its all-in power.
+    tiers = [tier for name in ("main", "sram") if (tier := accelerator.tier(name)) and tier.bandwidth]
+    cap = accelerator.tdp or accelerator.all_in_power
+    if not tiers or tiers[0].bandwidth is None or cap is None:
+        raise FactError(f"{accelerator.id} cannot be timed: memory or power is unknown; add them with --facts my.toml")
+    memory, bandwidth, tdp = tiers[0], tiers[0].bandwidth, draws.sample(cap)
     idle = draws.sample(accelerator.idle_power) if accelerator.idle_power else tdp * known("power", "idle_share")
     evidence = timing_evidence(accelerator, facts)
     spread = facts.get("uncertainty", f"chip_{evidence}")
@@ -135,7 +137,7 @@ def chips(accelerator: Accelerator, facts: Facts, draws: Draws) -> Chips:
         name=accelerator.id,
         compute_flop_per_s={pair: draws.sample(fact) for pair, fact in accelerator.compute.items()},
         memory_bytes=draws.sample(memory.capacity),
-        memory_bytes_per_s=draws.sample(memory.bandwidth),
+        memory_bytes_per_s=draws.sample(bandwidth),
         links=tuple(
             Link(
                 level.name,
