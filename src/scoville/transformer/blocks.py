@@ -161,41 +161,38 @@ class Blocks:
             norm_weights = (x.head_dim * 2 if x.qk_norm_width == "head" else moved) * _BF16.size_bytes
         self.elementwise("rope", 2 * moved, 6 * moved, resident=norm_weights)
         per_token = kv_heads * (x.head_dim + x.v_head_dim) * self.kv.size_bytes
-        self._core(
-            heads,
-            decode_pair_flop=2.0 * heads * (x.head_dim + x.v_head_dim),
-            prefill_pair_flop=2.0 * heads * (x.head_dim + x.v_head_dim),
-            per_token=per_token,
-            query_elements=heads * (x.head_dim + x.v_head_dim),
-            window=x.window,
-        )
+        pair_flop, query = 2.0 * heads * (x.head_dim + x.v_head_dim), heads * (x.head_dim + x.v_head_dim)
+        self._core("decode", pair_flop, per_token, query, x.window)
+        self._core("prefill", pair_flop, per_token, query, x.window)
 
     def _core(
-        self,
-        heads: float,
-        *,
-        decode_pair_flop: float,
-        prefill_pair_flop: float,
-        per_token: float,
-        query_elements: float,
-        window: Window,
+        self, phase: str, pair_flop: float, per_token: float, query: float, window: Window, expanded: float = 0.0
     ) -> None:
-        """Scores, softmax and values for decode and for prefill; reads the cache, appends the new tokens to it."""
+        """Scores, softmax and values; reads the cache and appends the new tokens to it, `per_token` bytes each.
+
+        `query` elements of queries and output per query token. Where the cache was `expanded` to that many elements of
+        keys and values per token, these are read in its place.
+        """
         span = "all" if window is None else str(window)
-        for phase, pair_flop in (("decode", decode_pair_flop), ("prefill", prefill_pair_flop)):
-            self.add(
-                f"attention_{phase}" + ("" if window is None else f"_{window}"),
-                "attention_decode" if phase == "decode" else "attention_prefill",
-                self.kv,
-                self.kv if self.kv.bits_per_element < 16 else _BF16,
-                flop=self.vector(**{f"{phase}_pairs__{span}": pair_flop}),
-                kv_bytes=self.vector(**{f"{phase}_kv__{span}": per_token, f"rank_{phase}_tokens": per_token}),
-                activation_bytes=self.vector(**{f"rank_{phase}_tokens": query_elements * _BF16.size_bytes}),
-            )
+        self.add(
+            f"attention_{phase}" + ("" if window is None else f"_{window}"),
+            "attention_decode" if phase == "decode" else "attention_prefill",
+            self.kv,
+            self.kv if self.kv.bits_per_element < 16 else _BF16,
+            flop=self.vector(**{f"{phase}_pairs__{span}": pair_flop}),
+            kv_bytes=self.vector(
+                **{f"{phase}_kv__{span}": 0.0 if expanded else per_token, f"rank_{phase}_tokens": per_token}
+            ),
+            activation_bytes=self.vector(
+                **{f"{phase}_kv__{span}": expanded * _BF16.size_bytes, f"rank_{phase}_tokens": query * _BF16.size_bytes}
+            ),
+        )
 
     def _mla(self, x: Attention, h: int, tp: int, weight: Format) -> None:
-        """DeepSeek-V2 (2024, section 2.1): queries and the latent cache; decode in the absorbed form, prefill
-        expanded.
+        """DeepSeek-V2 (2024, section 2.1): queries and the latent cache; decode in the absorbed form, prefill expanded.
+
+        Sparse attention is absorbed in both phases (DeepSeek-V3.2-Exp 2025, section 2.1): each query chooses tokens of
+        its own, so there is no common part of the context to expand.
         """
         heads = x.heads / tp
         qk, latent = x.head_dim + x.rope_dim, x.kv_lora_rank + x.rope_dim
@@ -211,37 +208,35 @@ class Blocks:
         else:
             self.gemm("qkv_projection", heads * qk + latent, h, weight)
         up = heads * (x.head_dim + x.v_head_dim)
-        # The up-projection of the latent cache: expanded over the context for prefill, absorbed into q and o for
-        # decode.
+        # The up-projection of the latent cache: absorbed into q and o, or expanded over the context.
         size = up * x.kv_lora_rank * weight.size_bytes
-        span = "all" if not x.sparse_top_k else str(x.sparse_top_k)
+        per_token = latent * self.kv.size_bytes
+        project, absorb = 2.0 * up * x.kv_lora_rank, (up + 2 * heads * x.kv_lora_rank) * _BF16.size_bytes
         activation = self.activation if weight.bits_per_element < 16 else _BF16
+        expand = not x.sparse_top_k
+        absorbed_tokens = "rank_decode_tokens" if expand else "rank_tokens"
         self.add(
             "kv_up_projection",
             "gemm",
             weight,
             activation,
-            flop=self.vector(
-                **{f"prefill_kv__{span}": 2.0 * up * x.kv_lora_rank, "rank_decode_tokens": 2.0 * up * x.kv_lora_rank}
-            ),
+            flop=self.vector(**{absorbed_tokens: project}, **({"prefill_kv__all": project} if expand else {})),
             weight_bytes=self.vector(one=size),
+            kv_bytes=self.vector(prefill_kv__all=per_token) if expand else None,
             activation_bytes=self.vector(
-                **{
-                    f"prefill_kv__{span}": up * _BF16.size_bytes,
-                    "rank_decode_tokens": (up + 2 * heads * x.kv_lora_rank) * _BF16.size_bytes,
-                }
+                **{absorbed_tokens: absorb}, **({"prefill_kv__all": up * _BF16.size_bytes} if expand else {})
             ),
             resident=size,
             shape=(round(up), x.kv_lora_rank),
         )
-        self._core(
-            heads,
-            decode_pair_flop=2.0 * heads * (latent + x.kv_lora_rank),
-            prefill_pair_flop=2.0 * heads * (qk + x.v_head_dim),
-            per_token=latent * self.kv.size_bytes,
-            query_elements=heads * (latent + x.kv_lora_rank),
-            window=x.sparse_top_k or None,
-        )
+        window = x.sparse_top_k or None
+        absorbed = heads * (latent + x.kv_lora_rank)
+        self._core("decode", 2.0 * absorbed, per_token, absorbed, window)
+        if expand:
+            keys_values = heads * (qk + x.v_head_dim)  # as many elements as a query and its output
+            self._core("prefill", 2.0 * keys_values, per_token, keys_values, window, expanded=keys_values)
+        else:
+            self._core("prefill", 2.0 * absorbed, per_token, absorbed, window)
         if x.sparse_top_k:
             self._indexer(x, h, weight)
 
@@ -250,7 +245,7 @@ class Blocks:
         rank.
         """
         n = x.index_heads * x.index_head_dim
-        self.gemm("indexer_q", n, x.q_lora_rank, weight)
+        self.gemm("indexer_q", n, x.q_lora_rank or h, weight)
         self.gemm("indexer_k", x.index_head_dim + x.index_heads, h, weight)
         fp8 = FORMATS["fp8"]
         for phase in ("decode", "prefill"):
@@ -304,7 +299,8 @@ class Blocks:
         """Router, dispatch, two grouped GEMMs over the touched experts, combine, shared experts.
 
         Without attention data parallelism every rank sees all tokens and an all-reduce combines. With it, tokens go
-        to the ranks of their experts and back (all-to-all; to at most one copy per destination rank).
+        to the ranks of their experts and back (all-to-all): each of a group's tensor ranks sends its share of the
+        group's tokens, one copy to each rank of an expert group that has one of their experts.
         """
         h, p = self.a.hidden, self.p
         kind = f"experts__{x.experts}/{x.experts_per_token}"
@@ -312,14 +308,12 @@ class Blocks:
         activation = self.activation if weight.bits_per_element < 16 else _BF16
         up = 2 if x.gated else 1
         self.gemm("router", x.experts, h, FORMATS[self.formats.embedding], bias=x.router_bias)
-        destinations = p.expert * (1 - (1 - 1 / p.expert) ** x.experts_per_token)
+        copies = p.expert * (1 - (1 - 1 / p.expert) ** x.experts_per_token) * p.expert_tensor / p.tensor
         if p.attention_data > 1:
             if p.expert > 1:
-                self.collective(
-                    "dispatch", "all_to_all", p.stage_chips, "rank_tokens", h * destinations, activation, True
-                )
-            else:
-                self.collective("gather_tokens", "all_gather", p.attention_data, "tokens", h, activation, True)
+                self.collective("dispatch", "all_to_all", p.stage_chips, "rank_tokens", h * copies, activation, True)
+            else:  # among all chips of the stage: groups lie further apart than the ranks inside one
+                self.collective("gather_tokens", "all_gather", p.stage_chips, "tokens", h, activation, True)
         share = 1 / p.stage_chips
         one = h * x.intermediate * weight.size_bytes
         per_token = x.experts_per_token * share
@@ -340,9 +334,9 @@ class Blocks:
             )
         if p.attention_data > 1:
             if p.expert > 1:
-                self.collective("combine", "all_to_all", p.stage_chips, "rank_tokens", h * destinations, _BF16, True)
+                self.collective("combine", "all_to_all", p.stage_chips, "rank_tokens", h * copies, _BF16, True)
             else:
-                self.collective("scatter_tokens", "reduce_scatter", p.attention_data, "tokens", h, _BF16, True)
+                self.collective("scatter_tokens", "reduce_scatter", p.stage_chips, "tokens", h, _BF16, True)
         if x.shared_intermediate:
             self._mlp("shared", x.shared_intermediate, x.gated, FORMATS[self.formats.feed_forward], x.bias)
             if x.shared_gate:
