@@ -59,8 +59,8 @@ class OperatorTable:
     """The distinct operators of a step under one sharding and precision, stacked for arithmetic over many steps.
 
     Coefficient matrices have shape (operators, columns of `layout`), `count` has shape (stages, operators).
-    `resident_bytes` and `cache_bytes_per_token[w]`, `cache_bytes_per_sequence` are per chip of the fullest stage;
-    the cache figures are for the sequences of one attention-data group.
+    `resident_bytes`, `cache_bytes_per_token[w]` and `cache_bytes_per_sequence_bytes` are per chip, each of the stage
+    that has the most of it; the cache figures are for the sequences of one attention-data group.
     """
 
     architecture: Architecture
@@ -77,7 +77,7 @@ class OperatorTable:
     cache_bytes_per_sequence_bytes: float
 
     def cache_bytes(self, tokens_by_window: dict[Window, Array]) -> Array:
-        """Cache bytes per chip for sequences whose held tokens, per window, are given (missing windows: none)."""
+        """Cache bytes per chip for sequences whose held tokens, per window, are given; every window of the layout."""
         total: Array = np.zeros(1)
         for window, per_token in self.cache_bytes_per_token.items():
             total = total + per_token * tokens_by_window[window]

@@ -124,7 +124,11 @@ def _merge(operators: list[Operator]) -> list[Operator]:
 
 
 def _cache(b: Blocks, stages: list[tuple[Layer, ...]]) -> tuple[dict[Window, float], float]:
-    """Cache bytes per chip of the fullest stage: per held token of each window, and per sequence."""
+    """Cache bytes per chip: per held token of each window, and per sequence, each the most that any stage has.
+
+    Which stage is fullest depends on the context where layers differ (linear attention beside full attention), so
+    this is an upper bound there, by less than one layer in a pattern that repeats.
+    """
 
     def stage(layers: tuple[Layer, ...]) -> tuple[dict[Window, float], float]:
         per_token: dict[Window, float] = dict.fromkeys(b.layout.windows, 0.0)
@@ -142,4 +146,5 @@ def _cache(b: Blocks, stages: list[tuple[Layer, ...]]) -> tuple[dict[Window, flo
                 fixed += channels * (x.conv_kernel - 1) * FORMATS["bf16"].size_bytes
         return per_token, fixed
 
-    return max((stage(layers) for layers in stages), key=lambda s: sum(s[0].values()) + s[1])
+    held = [stage(layers) for layers in stages]
+    return {w: max(per_token[w] for per_token, _ in held) for w in b.layout.windows}, max(fixed for _, fixed in held)

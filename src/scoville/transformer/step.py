@@ -187,7 +187,8 @@ def uniform_mix(
 ) -> StepMix:
     """A mix in which all decodes have the same context and all prompts the same length and start; broadcasts to (m,).
 
-    `context_tokens` counts the cached tokens before the step; `prefill_tokens` is the total over prompts.
+    `context_tokens` counts the cached tokens before the step; `prefill_tokens` is the total over prompts. With q query
+    tokens the windows of the first and the last together cover window + q - 1 tokens.
     """
     d, c, q, s, p, o, r = np.broadcast_arrays(
         *(
@@ -212,9 +213,9 @@ def uniform_mix(
         prefill_tokens=p,
         sampled_tokens=d * q + s,
         decode_pairs_tokens={w: d * seen_tokens(c, q, w) for w in spans},
-        decode_kv_tokens={w: d * (c + q if w is None else np.minimum(c + q, w)) for w in spans},
+        decode_kv_tokens={w: d * (c + q if w is None else np.minimum(c + q, w + q - 1)) for w in spans},
         prefill_pairs_tokens={w: s * seen_tokens(o, each, w) for w in spans},
-        prefill_kv_tokens={w: s * (o + each if w is None else np.minimum(o + each, w + each)) for w in spans},
+        prefill_kv_tokens={w: s * (o + each if w is None else np.minimum(o + each, w + each - 1)) for w in spans},
         worst_rank_frac=r,
     )
 
