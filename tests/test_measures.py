@@ -13,7 +13,7 @@ from scoville import units
 # (record, field): why it may go without.
 EXCEPTIONS = {
     ("Format", "bits_per_element"): "number formats are named by their bits; bytes would be fractions",
-    ("_Window", "shape"): "the parameter k of a gamma distribution",
+    ("_Plan", "support"): "ones where a column makes an operator run, zeros elsewhere",
 }
 FLOAT = re.compile(r"\bfloat|\bFloats?\b|\b(Float)?Array\b")
 
