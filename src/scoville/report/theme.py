@@ -46,7 +46,7 @@ EVIDENCE_SHAPE = {
 }  # fmt: skip
 EVIDENCE_WORDS = {
     "filled": "measured",
-    "half": "vendor's figure, or a related chip measured",
+    "half": "vendor's figure or related chip",
     "hollow": "estimated or claimed",
 }
 FACT_WORDS = {"filled": "measured", "half": "vendor's figure", "hollow": "reported, estimated or derived"}
@@ -153,13 +153,22 @@ def titled(
 
 
 def specification(chart: alt.LayerChart) -> dict[str, Any]:
-    """The chart as a Vega-Lite specification with the theme in it (checking it again here would take as long as that)."""
+    """The chart as a Vega-Lite specification with the theme in it; not checked again against the schema."""
     import altair as alt
 
     alt.theme.register("scoville", enable=False)(config)  # type: ignore[arg-type]
     with alt.theme.enable("scoville"):
-        spec: dict[str, Any] = chart.to_dict(validate=False)
+        spec: dict[str, Any] = _in_lines(chart.to_dict(validate=False))
     return spec
+
+
+def _in_lines(part: Any) -> Any:
+    """Without Unicode's line and paragraph separators, which end a string for Vega's expression parser."""
+    if isinstance(part, str):
+        return part.replace("\u2028", " ").replace("\u2029", " ")
+    if isinstance(part, dict):
+        return {_in_lines(key): _in_lines(value) for key, value in part.items()}
+    return [_in_lines(item) for item in part] if isinstance(part, list | tuple) else part
 
 
 def for_page(spec: dict[str, Any]) -> tuple[dict[str, Any], str, str, str]:

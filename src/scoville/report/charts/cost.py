@@ -45,7 +45,9 @@ def cost_per_token(answer: Answer) -> alt.LayerChart | None:
     )
     y = alt.Y("chip:N", sort=[row.name for row in rows], title=None, axis=alt.Axis(grid=False, labelFontSize=13))
     offset = alt.YOffset("tenure:N", sort=list(_TENURES.values()))
-    axis = alt.Axis(title="USD per million tokens", format="~g", tickCount=6, grid=False)
+    axis = alt.Axis(
+        title="USD per million tokens", format="~g", tickCount=alt.ExprRef("width < 300 ? 3 : 6"), grid=False
+    )
     hover = [
         alt.Tooltip("chip:N", title="chip"), alt.Tooltip("tenure:N", title="tenure"),
         alt.Tooltip("words:N", title="USD per million tokens"), alt.Tooltip("hourly:N", title="USD per chip-hour"),
@@ -74,7 +76,10 @@ def cost_per_token(answer: Answer) -> alt.LayerChart | None:
             .mark_text(align="left", dx=4, color=theme.QUIET, fontSize=12, text=alt.ExprRef("datum.label"))
             .encode(y=y, yOffset=offset, x=alt.value(0), tooltip=[alt.Tooltip("why:N", title="why")])
         )
-    subtitle = "USD per million tokens, input and output together; bars are central values, whiskers P10 to P90"
+    subtitle = (
+        "USD per million tokens, input and output together; bars are central values, whiskers P10 to P90, "
+        "marks say how the timing is known"
+    )
     return theme.titled(
         layers,
         title(answer),
@@ -92,7 +97,7 @@ def shapes(values: list[dict[str, Any]]) -> alt.Shape:
     present = {v["evidence"] for v in values}
     known = {words: theme.SHAPE[shape] for shape, words in theme.EVIDENCE_WORDS.items() if words in present}
     legend = alt.Legend(
-        title="timing", titleOrient="left", orient="top", symbolFillColor=theme.INK, symbolStrokeColor=theme.INK,
+        title=None, orient="top", symbolFillColor=theme.INK, symbolStrokeColor=theme.INK,
         columns=alt.ExprRef("width < 430 ? 1 : 3"), direction="horizontal",
     )  # fmt: skip
     return alt.Shape("evidence:N", scale=alt.Scale(domain=list(known), range=list(known.values())), legend=legend)
@@ -106,27 +111,28 @@ def title(answer: Answer) -> str:
         only = feasible[0]
         costs = [f"{wording.usd(p.all.central)} {_TENURES[t]}" for t in _TENURES if (p := wording.price(only, t))]
         return f"Only {only.name} can do it: {wording.listed(costs)} per million tokens"
-    parts = [_verdict(entries, words) for entries, words in ((rent, "rent"), (own, "own")) if entries]
-    if len(parts) == 2 and answer.cheapest_rent == answer.cheapest_own and " is cheapest to " in parts[1]:
-        name, _, end = parts[1].partition(" is cheapest to own")
-        if parts[0].startswith(f"{name} is cheapest to rent"):
-            return f"{name} is cheapest to rent and to own{end}"
+    verdicts = [_verdict(entries, words) for entries, words in ((rent, "rent"), (own, "own")) if entries]
+    if len(verdicts) == 2 and verdicts[0][0] == verdicts[1][0] and verdicts[0][1].endswith(" to rent"):
+        (who, claim, lead), (_, _, other) = verdicts
+        text = f"{who} {claim} and to own{lead}" if lead == other else f"{who} {claim}{lead}, and to own{other}"
+    else:
+        text = "; ".join(f"{who} {claim}{lead}" for who, claim, lead in verdicts)
     absent = "" if rent else "; none is for rent" if own else ""
-    return "; ".join(parts) + absent
+    return text[:1].upper() + text[1:] + absent
 
 
-def _verdict(entries: list[tuple[Row, Price]], words: str) -> str:
-    """'B200 is cheapest to own, 16 % below H200', 'B200 and H200 cost the same to own', 'only B200 is for rent'."""
+def _verdict(entries: list[tuple[Row, Price]], words: str) -> tuple[str, str, str]:
+    """('B200', 'is cheapest to own', ', 16 % below H200'), ('B200 and H200', 'are equally cheap to own', '')."""
     ranked = sorted(entries, key=lambda e: e[1].all.central)
     (first, p), rest = ranked[0], ranked[1:]
     if not rest:
-        return f"only {first.name} is for rent" if words == "rent" else f"only {first.name} has an owner's cost"
+        return f"only {first.name}", "is for rent" if words == "rent" else "has an owner's cost", ""
     same = [row.name for row, q in ranked if wording.usd(q.all.central) == wording.usd(p.all.central)]
     if len(same) > 1:
-        return f"{wording.listed(same)} are equally cheap to {words}"
+        return wording.listed(same), f"are equally cheap to {words}", ""
     second, q = rest[0]
-    below = 1 - p.all.central / q.all.central
-    return f"{first.name} is cheapest to {words}, {wording.percent(below)} below {second.name}"
+    lead = f", {wording.percent(1 - p.all.central / q.all.central)} below {second.name}"
+    return first.name, f"is cheapest to {words}", lead
 
 
 def _bar(answer: Answer, row: Row, tenure: str, p: Price, domain: tuple[float, float]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 from scoville.report import theme, wording
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     import altair as alt
 
 _SHOWN = 10
+_LABEL_CHARACTERS = 30
 _UNIT = {"usd_per_token": ("USD/Mtok", "USD per million tokens"), "tokens_per_s": ("", "tokens/s"), "w": ("MW", "MW")}
 _LABEL_FRAC = 0.2
 
@@ -38,8 +40,8 @@ def drivers(answer: Answer) -> alt.LayerChart | None:
     low, high = min(v["left"] for v in values), max(v["right"] for v in values)
     room = (high - low) or abs(high) or 1.0
     scale = alt.Scale(domain=[low - room * 0.06, high + room * _LABEL_FRAC / (1 - _LABEL_FRAC)], nice=False, zero=False)
-    unit = _UNIT.get(shown[0].measure, ("", shown[0].measure.replace("_per_", "/").replace("_", " ")))[1]
-    axis = alt.Axis(title=unit, format="~g", tickCount=6)
+    unit = _unit(shown[0])
+    axis = alt.Axis(title=unit, format="~g", tickCount=alt.ExprRef("width < 300 ? 3 : 6"))
     names = [v["driver"] for v in values]
     hover = [
         alt.Tooltip("driver:N", title="driver"), alt.Tooltip("low_words:N", title=f"in its lowest tenth, {unit}"),
@@ -48,13 +50,19 @@ def drivers(answer: Answer) -> alt.LayerChart | None:
     ]  # fmt: skip
     y = alt.Y(
         "driver:N", sort=names, title=None,
-        axis=alt.Axis(grid=False, labelFontSize=13, labelLimit=alt.ExprRef("width < 240 ? 130 : 300")),
+        axis=alt.Axis(grid=False, labelFontSize=13, labelExpr="split(datum.value, '\\n')"),
     )  # fmt: skip
     base = alt.Chart(alt.InlineData(values=values)).encode(y=y, tooltip=hover)
     ends = alt.Shape(
         "end:N",
         scale=alt.Scale(domain=["lowest tenth", "highest tenth"], range=["triangle-down", "triangle-up"]),
-        legend=alt.Legend(title=None, orient="top", symbolFillColor=theme.INK, symbolStrokeColor=theme.INK),
+        legend=alt.Legend(
+            title=None,
+            orient="top",
+            columns=1,
+            symbolFillColor=theme.INK,
+            symbolStrokeColor=theme.INK,
+        ),
     )
     tips = [
         {**v, "end": end, "at": v[key]}
@@ -76,8 +84,8 @@ def drivers(answer: Answer) -> alt.LayerChart | None:
         f"{answer.driver_outcome[:1].upper()}{answer.driver_outcome[1:]}, mean where an input is in its lowest "
         "and in its highest tenth; percent: share of the variance",
         wording.foot(answer, f"{answer.samples_count:,} samples, seed {answer.seed}."),
-        height=32.0 * len(values) + 6,
-        shift=theme.label_px(names),
+        height=38.0 * len(values) + 6,
+        shift=theme.label_px(line for name in names for line in name.split("\n")),
     )
 
 
@@ -93,13 +101,18 @@ def title(answer: Answer) -> str:
     if len(shown) > 1 and wording.percent(first.variance_share_frac) == wording.percent(shown[1].variance_share_frac):
         share = wording.percent(first.variance_share_frac)
         return f"The answer hangs as much on {first.label} as on {shown[1].label}: {share} of the variance each"
-    return f"{label} moves the answer most: {span}, {wording.percent(first.variance_share_frac)} of the variance"
+    return f"{label} moves the answer most, from {span} {_unit(first)}"
+
+
+def _unit(driver: Driver) -> str:
+    return _UNIT.get(driver.measure, ("", driver.measure.replace("_per_", "/").replace("_", " ")))[1]
 
 
 def _bar(d: Driver) -> dict[str, Any]:
     low, high = outcome(d, d.at_low), outcome(d, d.at_high)
+    name = "\n".join(textwrap.wrap(d.label, _LABEL_CHARACTERS)) or d.name
     return {
-        "driver": d.label, "low": low, "high": high, "left": min(low, high), "right": max(low, high),
+        "driver": name, "low": low, "high": high, "left": min(low, high), "right": max(low, high),
         "low_words": wording.digits(low), "high_words": wording.digits(high),
         "share": wording.percent(d.variance_share_frac),
     }  # fmt: skip

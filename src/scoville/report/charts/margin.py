@@ -26,7 +26,9 @@ def waterfall(answer: Answer) -> alt.LayerChart | None:
     top = max(s["high"] for s in steps)
     scale = alt.Scale(domain=[min(0.0, *(s["start"] for s in steps)), top / (1 - _LABEL_FRAC)], nice=False)
     names = [s["layer"] for s in steps]
-    axis = alt.Axis(title="USD per million tokens", format="~g", tickCount=6, grid=False)
+    axis = alt.Axis(
+        title="USD per million tokens", format="~g", tickCount=alt.ExprRef("width < 300 ? 3 : 6"), grid=False
+    )
     hover = [
         alt.Tooltip("layer:N", title="layer"), alt.Tooltip("words:N", title="USD per million tokens"),
         alt.Tooltip("share:N", title="share"),
