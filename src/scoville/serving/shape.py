@@ -58,12 +58,14 @@ def shape(trace: Trace, windows: tuple[Window, ...], chunk_tokens: float) -> Tra
     gaps = np.diff(trace.arrival_s)
     mean_gap = float(gaps.mean()) if len(gaps) else 0.0
     pieces = np.ceil(fresh / chunk_tokens)
-    last = start + fresh
 
     def read(w: Window) -> Array:
-        # Piece j reads what is cached before it and itself: pieces of equal size, so a sum of an arithmetic series.
-        whole = pieces * (start + last) / 2 + fresh / 2
-        return np.asarray(whole if w is None else np.minimum(whole, pieces * w + fresh))
+        # Piece j of n equal ones of c tokens reads min(start + j c, w + c): an arithmetic series until the window is
+        # full.
+        size = fresh / pieces
+        growing = pieces if w is None else np.clip(np.floor((w + size - start) / size), 0, pieces)
+        whole = growing * start + size * growing * (growing + 1) / 2
+        return np.asarray(whole if w is None else whole + (pieces - growing) * (w + size))
 
     return TrafficShape(
         name=trace.name,
