@@ -1,7 +1,15 @@
 """What a request sees: the steady state of a replica under a traffic's shape and latency targets (`steady_state`)."""
 
 from scoville.serving.shape import TrafficShape, shape
-from scoville.serving.steady import APPROXIMATIONS, SteadyState, Targets, average_step, steady_state, worst_rank_frac
+from scoville.serving.steady import (
+    APPROXIMATIONS,
+    SteadyState,
+    Targets,
+    average_step,
+    full_chunk_tokens,
+    steady_state,
+    worst_rank_frac,
+)
 
 __all__ = [
     "APPROXIMATIONS",
@@ -9,6 +17,7 @@ __all__ = [
     "Targets",
     "TrafficShape",
     "average_step",
+    "full_chunk_tokens",
     "shape",
     "steady_state",
     "worst_rank_frac",

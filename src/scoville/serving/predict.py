@@ -9,7 +9,7 @@ import numpy as np
 from scoville.errors import DeploymentError
 from scoville.facts import Accelerator, Draws, Facts, Range
 from scoville.serving.shape import TrafficShape
-from scoville.serving.steady import SteadyState, Targets, average_step, steady_state
+from scoville.serving.steady import SteadyState, Targets, average_step, full_chunk_tokens, steady_state
 from scoville.timing import OperatorTime, RooflineTimer, cache_room_bytes, chips, timing_evidence
 from scoville.transformer.operators import OperatorTable
 from scoville.units import show
@@ -115,7 +115,7 @@ def predict(
     used = chosen / p.attention_data * (float(table.cache_bytes(held)[0]) + table.cache_bytes_per_sequence_bytes)
     steps = [
         tuple(timer.explain(table, on, table.layout.features(average_step(shape, p, chosen, prefill))[0]))
-        for prefill in (0.0, max(shape.chunk_tokens - chosen, 1.0))
+        for prefill in (0.0, float(full_chunk_tokens(shape, p, chosen)))
     ]
     return Prediction(
         accelerator=accelerator.id,

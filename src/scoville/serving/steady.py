@@ -22,6 +22,10 @@ so the
 Pollaczek-Khinchine (Allen,
   "Probability, Statistics and Queueing Theory", 1990, section 5.3); arrivals are split at random over replicas, which
   brings the gap variation towards Poisson's (Whitt, "The Queueing Network Analyzer", 1983);
+- with data-parallel attention a prompt is prefilled by one of the groups, so there are as many queues, each with its
+  share of the arrivals and of the rate: waits and own prefill are as many times as long;
+- under a pipeline a piece of a prompt passes all stages before its successor starts, and all micro-batches wait for
+  the one with the most prompt tokens (Agrawal et al., "Sarathi-Serve", 2024, arXiv 2403.02310, on pipeline bubbles);
 - TTFT = half a step + wait + own prefill, its percentile that of a gamma distribution with the same mean and variance
   (Wilson and Hilferty 1931).
 """
@@ -49,7 +53,11 @@ APPROXIMATIONS = (
     "TPOT percentile: step time at that percentile of a Poisson number of running sequences (M/G/infinity); jitter of "
     "single steps averages out over an answer.",
     "TTFT percentile: Allen-Cunneen G/G/1 wait for prefill at full chunks, gamma tail; arrivals split at random "
-    "over replicas.",
+    "over replicas and, with data-parallel attention, over its groups, each of which prefills its own prompts.",
+    "Pipelines: a cycle takes as long as if every micro-batch had the prompt tokens of the fullest, by the expected "
+    "maximum of normal deviations.",
+    "Data-parallel attention: prompt tokens of a step are spread over the groups like the sequences in decode; no "
+    "waiting for the group with the most prompt tokens.",
     "Memory holds the 99th percentile of running sequences without preemption.",
 )
 
@@ -112,6 +120,28 @@ def worst_rank_frac(sequences: Array, groups: int) -> Array:
     return np.asarray(np.minimum(1.0, (mean + np.sqrt(2 * np.log(groups) * mean)) / sequences))
 
 
+def full_chunk_tokens(shape: TrafficShape, parallelism: Parallelism, batch: Array | float) -> Array:
+    """Prompt tokens in a step that its budget fills up: each attention-data group has a scheduler with its own budget.
+
+    For 8,192 tokens, 4 groups and 768 sequences in decode: 32,000.
+    """
+    return np.maximum(shape.chunk_tokens * parallelism.attention_data - np.asarray(batch, float), 1.0)
+
+
+def bubble_frac(shape: TrafficShape, parallelism: Parallelism, batch: Array) -> Array:
+    """Prompt tokens of a pipeline's fullest micro-batch over the mean of all, (m,); 1 without a pipeline.
+
+    Prompts join micro-batches at random, so of m prompt tokens in the mean the variance is m times the mean prompt
+    weighted by its length; the maximum of P lies sqrt(2 ln P) deviations above, but holds no more than all do together
+    and no more than a step's budget. For prompts of 1,000 tokens each, P = 2 and m = 4,000: 1 + 1.18 x 0.5 = 1.59.
+    """
+    stages = parallelism.pipeline
+    mean = shape.fresh_input_tokens * np.asarray(batch, float) / (shape.output_tokens * stages)
+    weighted = shape.fresh_input_tokens * shape.prompt_second_frac
+    most = np.minimum(1 + np.sqrt(2 * np.log(stages) * weighted / mean), shape.chunk_tokens / mean)
+    return np.asarray(np.clip(most, 1.0, float(stages)))
+
+
 def average_step(shape: TrafficShape, parallelism: Parallelism, batch: float, prefill: float) -> StepMix:
     """One micro-batch of the average step with `batch` sequences in decode on the replica, and `prefill` tokens of
     prompts.
@@ -157,7 +187,7 @@ def steady_state(
     z_tpot = NormalDist().inv_cdf(targets.tpot_percentile_frac)
     high = batch + max(z_tpot, 0.0) * np.sqrt(batch)
     held = batch + NormalDist().inv_cdf(0.99) * np.sqrt(batch)
-    chunk = np.maximum(shape.chunk_tokens - batch, 1.0)
+    chunk = full_chunk_tokens(shape, p, batch)
     # Sequences are spread over the micro-batches that fill the pipeline.
     decode, busy, mixed = (
         _mix(shape, b / p.pipeline, c, p.attention_data)
@@ -170,10 +200,11 @@ def steady_state(
     step, step_high = cycle[:, cut[0]], cycle[:, cut[1]]
     full = t.stage_s[:, cut[2]]
     extra = np.maximum(full - t.stage_s[:, cut[0]], 0.0) / chunk  # engine seconds per prefill token
+    through = np.maximum(t.latency_s[:, cut[2]] - t.latency_s[:, cut[0]], 0.0) / chunk  # the same through all stages
 
     fresh, out = shape.fresh_input_tokens, shape.output_tokens
-    tpot = step + extra * fresh * batch / out
-    tpot_high = step_high + extra * fresh * high / out
+    tpot = step + extra * bubble_frac(shape, p, batch) * fresh * batch / out
+    tpot_high = step_high + extra * bubble_frac(shape, p, high) * fresh * high / out
     rate = batch / (out * tpot)
 
     # Prefill as a queue: service at the full-chunk rate.
@@ -181,27 +212,31 @@ def steady_state(
     load = rate * fresh * service
     stable = load < 1
     idle = np.where(stable, 1 - load, 1e-9)
-    replicas = np.maximum(1.0, demand_requests_per_s / rate)
-    gap_scv = 1 + (shape.gap_scv_frac - 1) / replicas
+    groups = p.attention_data
+    queues = groups * np.maximum(1.0, demand_requests_per_s / rate)
+    gap_scv = 1 + (shape.gap_scv_frac - 1) / queues
     bursty = (gap_scv + shape.prompt_second_frac - 1) / shape.prompt_second_frac
-    prompt = fresh * service
-    poisson_wait = rate * shape.prompt_second_frac * prompt**2 / (2 * idle)
+    prompt = fresh * service * groups
+    arrivals = rate / groups
+    poisson_wait = arrivals * shape.prompt_second_frac * prompt**2 / (2 * idle)
     wait = bursty * poisson_wait
-    wait_variance = bursty**2 * (poisson_wait**2 + rate * shape.prompt_third_frac * prompt**3 / (3 * idle))
-    pieces = np.maximum(1.0, fresh / chunk)
-    own = pieces * step + fresh * extra
-    own_variance = (shape.prompt_second_frac - 1) * (fresh * extra) ** 2
+    wait_variance = bursty**2 * (poisson_wait**2 + arrivals * shape.prompt_third_frac * prompt**3 / (3 * idle))
+    pieces = np.maximum(1.0, fresh * groups / chunk)
+    own_prefill = fresh * through * groups
+    own = pieces * step + own_prefill
+    own_variance = (shape.prompt_second_frac - 1) * own_prefill**2
     half_step = tpot / 2
     ttft = half_step + wait + own
     variance = wait_variance + own_variance + tpot**2 / 12
     ttft_high = np.where(stable, gamma_percentile(ttft, variance, targets.ttft_percentile_frac), np.inf)
 
-    groups = p.attention_data
     tokens = {w: v + (block_tokens / 2) for w, v in shape.held_tokens.items()}
     per_sequence = float(table.cache_bytes({w: np.array([v]) for w, v in tokens.items()})[0])
     per_sequence += table.cache_bytes_per_sequence_bytes
-    prefill_held = float(table.cache_bytes({w: np.array([float(shape.chunk_tokens)]) for w in tokens})[0])
-    need = held * worst_rank_frac(held, groups) * per_sequence + prefill_held / groups
+    # A group holds a step's budget of prompts, or the one prompt in work, whose mean length is weighted by its length.
+    prompts = max(shape.chunk_tokens, shape.cached_input_tokens + fresh * shape.prompt_second_frac)
+    prefill_held = {w: np.array([prompts if w is None else min(prompts, w + shape.chunk_tokens)]) for w in tokens}
+    need = held * worst_rank_frac(held, groups) * per_sequence + float(table.cache_bytes(prefill_held)[0])
     room = cache_room_bytes(table, chips)[:, None]
     memory = np.where(room > 0, need / np.maximum(room, 1.0), np.inf)
 
@@ -218,7 +253,7 @@ def steady_state(
         tpot_percentile_s=tpot_high,
         ttft_s=np.where(stable, ttft, np.inf),
         ttft_percentile_s=ttft_high,
-        prefill_s_per_token=extra,
+        prefill_s_per_token=extra * bubble_frac(shape, p, batch),
         decode_s_per_token=step / batch,
         cached_s_per_token=np.broadcast_to((cached * seconds_per_byte)[:, None], tpot.shape),
         compute_s=parts[0],

@@ -6,7 +6,7 @@ import numpy as np
 
 from scoville.economics import NotOffered
 from scoville.facts import Draws, Facts
-from scoville.serving import average_step
+from scoville.serving import average_step, full_chunk_tokens
 from scoville.study.answer import OperatorPoint, ParetoPoint, Roof
 from scoville.study.deploy import Choice, Workload
 from scoville.study.pricing import Terms
@@ -73,7 +73,7 @@ def operator_points(choice: Choice, work: Workload) -> tuple[OperatorPoint, ...]
     points = []
     for phase, decode, prefill in (
         ("decode", batch, 0.0),
-        ("prefill", 0.0, work.shape.chunk_tokens),
+        ("prefill", 0.0, float(full_chunk_tokens(work.shape, table.parallelism, 0.0))),
     ):
         features = table.layout.features(average_step(work.shape, table.parallelism, decode, prefill))[0]
         times = RooflineTimer().explain(table, choice.chips, features)
