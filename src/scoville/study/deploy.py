@@ -22,19 +22,25 @@ from scoville.units import show
 Array = NDArray[np.float64]
 
 _SHORTLIST = 4  # deployments that compete in each sample
-_SHORTLIST_FRAC = 0.6  # of the best one's tokens per chip, at the central values
+_SHORTLIST_FRAC = 0.6  # of the best one's fleet that it may take more, at the central values: 1 / 0.6
 _SAMPLE_BATCHES = 16
+_SAMPLE_LOW, _SAMPLE_HIGH = 1 / 8, 2.0  # of the central batch: a chip that turns out slow needs far smaller ones
 
 
 @dataclass(frozen=True)
 class Workload:
-    """What every chip is asked to do; `tables` caches the operators by sharding, which do not depend on the chip."""
+    """What every chip is asked to do; `tables` caches the operators by sharding, which do not depend on the chip.
+
+    `peak_requests_per_s` is the demand at its peak; `needed_requests_per_s` what a fleet must be able to serve: the
+    peak with headroom, over the highest utilisation.
+    """
 
     architecture: Architecture
     precision: Precision
     shape: TrafficShape
     targets: Targets
     peak_requests_per_s: float
+    needed_requests_per_s: float
     block_tokens: float
     timer: Timer
     tables: dict[Parallelism, OperatorTable]
@@ -44,6 +50,18 @@ class Workload:
         if parallelism not in self.tables:
             self.tables[parallelism] = operator_table(self.architecture, self.precision, parallelism)
         return self.tables[parallelism]
+
+    def merit(self, requests_per_s: Array, chips_per_replica: int) -> Array:
+        """Orders deployments: fewer chips in the fleet first, then more requests per chip; -inf where none are served.
+
+        Any shape. Whole replicas count, as they are bought: 9 requests/s are served by 3 replicas of 4/s on 2 chips
+        each at -6 and a bit, or by one of 10/s on 8 chips at -8 and a bit, which has more requests per chip to no use.
+        """
+        served = np.asarray(requests_per_s, float)
+        each = np.where(served > 0, served, 1.0)
+        fleet = np.ceil(self.needed_requests_per_s / each * (1 - 1e-12)) * chips_per_replica
+        per_chip = each / chips_per_replica
+        return np.asarray(np.where(served > 0, per_chip / (1 + per_chip) - fleet, -np.inf))
 
     def steady(self, parallelism: Parallelism, on: Chips, batch: Array) -> SteadyState:
         """The steady state at these batch sizes."""
@@ -66,10 +84,13 @@ class Deployment:
     parallelism: Parallelism
     state: SteadyState
 
-    def per_chip_per_s(self) -> Array:
-        """Requests per second and chip, shape (m,); 0 where a target, memory or stability is broken."""
-        rate = self.state.requests_per_s[0] / self.parallelism.chips
-        return np.asarray(np.where(self.state.feasible[0], rate, 0.0))
+    def served_per_s(self) -> Array:
+        """Requests per second of a replica, shape (m,); 0 where a target, memory or stability is broken."""
+        return np.asarray(np.where(self.state.feasible[0], self.state.requests_per_s[0], 0.0))
+
+    def merit(self, work: Workload) -> float:
+        """That of its best batch; -inf where there is none."""
+        return float(work.merit(self.served_per_s(), self.parallelism.chips).max())
 
 
 @dataclass(frozen=True)
@@ -110,7 +131,10 @@ def batch_sizes(most: float, ratio: float = 1.15) -> Array:
 
 
 def choose(accelerator: Accelerator, facts: Facts, work: Workload) -> Choice | str:
-    """The sharding and batch with the most tokens per chip under the targets; else one sentence why there is none."""
+    """The sharding and batch that serve the demand with the fewest chips under the targets; else one sentence why not.
+
+    All shardings are tried on a coarse grid of batch sizes, the best few at every integer around their best.
+    """
     on = chips(accelerator, facts, Draws.central())
     tried = candidate_parallelisms(work.architecture, accelerator)
     fitting = [p for p in tried if float(cache_room_bytes(work.table(p), on)[0]) > 0]
@@ -119,40 +143,44 @@ def choose(accelerator: Accelerator, facts: Facts, work: Workload) -> Choice | s
         room = float((on.memory_bytes * on.memory_use_frac - on.reserve_bytes)[0])
         return (
             f"{work.architecture.name} does not fit on up to {max(p.chips for p in tried)} x {accelerator.name}: "
-            f"{show(least, 'bytes')} of weights per chip against {show(room, 'bytes')} of usable memory"
+            f"{show(least, 'bytes')} of weights per chip against {show(max(room, 0.0), 'bytes')} left by the engine's reserve"
         )
     coarse = batch_sizes(work.shape.chunk_tokens - 1)
     found = [Deployment(p, work.steady(p, on, coarse)) for p in fitting]
-    best = max(found, key=lambda d: float(d.per_chip_per_s().max()))
-    if best.per_chip_per_s().max() <= 0:
+    ranked = sorted(found, key=lambda d: -d.merit(work))
+    if not np.isfinite(ranked[0].merit(work)):
         return _refusal(accelerator, work, found)
-    shortlist = sorted(found, key=lambda d: -float(d.per_chip_per_s().max()))[:_SHORTLIST]
-    top = float(best.per_chip_per_s().max())
-    kept = [d for d in shortlist if d.per_chip_per_s().max() >= _SHORTLIST_FRAC * top]
-    # Between the best coarse batch and its neighbours, every integer worth trying.
-    j = int(np.argmax(best.per_chip_per_s()))
-    low, high = coarse[max(j - 1, 0)], coarse[min(j + 1, len(coarse) - 1)]
-    fine = Deployment(
-        best.parallelism,
-        work.steady(best.parallelism, on, np.unique(np.round(np.linspace(low, high + 1, 40)))),
-    )
-    k = int(np.argmax(fine.per_chip_per_s()))
+    # The merit of a feasible deployment is its number of chips, negative.
+    shortlist = [d for d in ranked[:_SHORTLIST] if d.merit(work) >= ranked[0].merit(work) / _SHORTLIST_FRAC]
+    refined = [_refined(d, on, work) for d in shortlist]
+    best = max(refined, key=lambda d: d.merit(work))
+    k = int(np.argmax(best.served_per_s()))
     return Choice(
         accelerator=accelerator,
         chips=on,
-        deployment=fine,
+        deployment=best,
         best=k,
-        limit=_limit(fine.state, k),
-        busiest=_busiest(fine.state, k),
+        limit=_limit(best.state, k, work),
+        busiest=_busiest(best.state, k),
         all=tuple(found),
-        shortlist=tuple(d.parallelism for d in kept),
-        shortlist_batch_count=tuple(float(coarse[int(np.argmax(d.per_chip_per_s()))]) for d in kept),
+        shortlist=tuple(d.parallelism for d in refined),
+        shortlist_batch_count=tuple(float(d.state.batch_count[np.argmax(d.served_per_s())]) for d in refined),
     )
 
 
-def _limit(state: SteadyState, k: int) -> str:
+def _refined(d: Deployment, on: Chips, work: Workload) -> Deployment:
+    """The deployment at every integer between the neighbours of its best batch, and one beyond."""
+    tried = d.state.batch_count
+    j = int(np.argmax(d.served_per_s()))
+    batch = np.arange(tried[max(j - 1, 0)], tried[min(j + 1, len(tried) - 1)] + 2)
+    return Deployment(d.parallelism, work.steady(d.parallelism, on, batch))
+
+
+def _limit(state: SteadyState, k: int, work: Workload) -> str:
     """What stops the next larger batch; else the resource that takes most of the step."""
     if k + 1 < len(state.batch_count) and not state.feasible[0, k + 1]:
+        if state.batch_count[k + 1] >= work.shape.chunk_tokens:
+            return "token budget of a step"
         if not state.fits[0, k + 1]:
             return "memory capacity"
         if not state.tpot_met[0, k + 1]:
@@ -210,26 +238,28 @@ def sample(choice: Choice, facts: Facts, draws: Draws, work: Workload) -> Sample
         "energy_j_per_token",
     )
     best = {name: np.full(n, np.nan) for name in columns}
-    value, per_replica = np.zeros(n), np.full(n, np.nan)
+    value, per_replica = np.full(n, -np.inf), np.full(n, np.nan)
     most = work.shape.chunk_tokens - 1
     rows = np.arange(n)
     for parallelism, centre in zip(choice.shortlist, choice.shortlist_batch_count, strict=True):
-        grid = np.unique(np.round(np.geomspace(max(1, centre / 3), min(most, centre * 2.5), _SAMPLE_BATCHES)))
+        low, high = max(1.0, centre * _SAMPLE_LOW), min(most, centre * _SAMPLE_HIGH)
+        grid = np.unique(np.round(np.geomspace(low, high, _SAMPLE_BATCHES)))
         state = work.steady(parallelism, on, grid)
-        score = np.where(state.feasible, state.requests_per_s / parallelism.chips, 0.0)
-        pick = np.argmax(score, axis=1)
+        served = np.where(state.feasible, state.requests_per_s, 0.0)
+        pick = np.argmax(served, axis=1)
         after = np.minimum(pick + 1, len(grid) - 1)
-        part = _room_frac(state, work.targets, rows, pick, after)
-        after = np.where(part > 0, after, pick)  # what lies beyond a limit may be infinite
-        at = {name: getattr(state, name)[rows, pick] for name in columns}
-        at = {name: here + part * (getattr(state, name)[rows, after] - here) for name, here in at.items()}
-        rate = np.where(score[rows, pick] > 0, at["requests_per_s"] / parallelism.chips, 0.0)
-        better = rate > value
-        value = np.where(better, rate, value)
+        with np.errstate(invalid="ignore"):  # times without bound, where nothing is feasible: left out below
+            part = _room_frac(state, work.targets, rows, pick, after)
+            after = np.where(part > 0, after, pick)  # what lies beyond a limit may be infinite
+            at = {name: getattr(state, name)[rows, pick] for name in columns}
+            at = {name: here + part * (getattr(state, name)[rows, after] - here) for name, here in at.items()}
+        merit = work.merit(np.where(served[rows, pick] > 0, at["requests_per_s"], 0.0), parallelism.chips)
+        better = merit > value
+        value = np.where(better, merit, value)
         per_replica = np.where(better, parallelism.chips, per_replica)
         for name in columns:
             best[name] = np.where(better, at[name], best[name])
-    return Sampled(meets=value > 0, chips_per_replica_count=per_replica, **best)
+    return Sampled(meets=np.isfinite(value), chips_per_replica_count=per_replica, **best)
 
 
 def _room_frac(

@@ -71,8 +71,11 @@ def evaluate(choice: Choice, facts: Facts, draws: Draws, work: Workload, terms: 
     for tenure in TENURES:
         hourly = terms.hourly(choice.accelerator, facts, central, tenure)
         drawn_hourly = terms.hourly(choice.accelerator, facts, draws, tenure)
-        if isinstance(hourly, NotOffered) or isinstance(drawn_hourly, NotOffered):
-            priced[tenure] = hourly if isinstance(hourly, NotOffered) else NotOffered("own", "not offered")
+        if isinstance(hourly, NotOffered):
+            priced[tenure] = hourly
+            continue
+        if isinstance(drawn_hourly, NotOffered):
+            priced[tenure] = drawn_hourly
             continue
         many = terms.prices(drawn, drawn_hourly, *drawn_times)
         priced[tenure] = Priced(

@@ -9,12 +9,12 @@ import numpy as np
 
 import scoville
 from scoville import traffic, transformer
-from scoville.errors import DeploymentError, ScovilleError, StudyError
+from scoville.errors import DeploymentError, FactError, ScovilleError, StudyError
 from scoville.facts import Accelerator, Facts
 from scoville.serving import shape
 from scoville.study import lines
 from scoville.study.answer import Answer
-from scoville.study.deploy import Workload, choose
+from scoville.study.deploy import Choice, Workload, choose
 from scoville.study.drivers import RecordedDraws, drivers
 from scoville.study.evaluate import TENURES, Evaluated, cheapest, cheapest_frac, evaluate, priced
 from scoville.study.findings import sentences
@@ -49,7 +49,7 @@ def answer(file: QuestionFile, facts: Facts, progress: Progress = lambda _stage,
     done: dict[str, Evaluated | str] = {}
     for i, accelerator in enumerate(accelerators):
         progress(accelerator.name, 0.05 + 0.9 * i / len(accelerators))
-        chosen = choose(accelerator, facts, work)
+        chosen = _chosen(accelerator, facts, work)
         done[accelerator.id] = chosen if isinstance(chosen, str) else evaluate(chosen, facts, draws, work, terms)
     asked = draws.asked
     evaluated = {id: e for id, e in done.items() if isinstance(e, Evaluated)}
@@ -127,6 +127,14 @@ def _accelerators(question: Question, facts: Facts) -> list[Accelerator]:
     return list(found.values())
 
 
+def _chosen(accelerator: Accelerator, facts: Facts, work: Workload) -> Choice | str:
+    """The choice, or why there is none; a chip that can't be timed is refused like one that is too small."""
+    try:
+        return choose(accelerator, facts, work)
+    except FactError as error:
+        return str(error)
+
+
 def _workload(q: Question, trace: Trace, architecture: Architecture, facts: Facts) -> Workload:
     reduced = shape(trace, windows(architecture), facts.get("engine", "token_budget").number)
     requests = q.traffic.demand * q.traffic.peak_to_average / (reduced.input_tokens + reduced.output_tokens)
@@ -142,6 +150,7 @@ def _workload(q: Question, trace: Trace, architecture: Architecture, facts: Fact
         shape=reduced,
         targets=q.latency,
         peak_requests_per_s=requests,
+        needed_requests_per_s=requests * (1 + q.traffic.headroom) / q.traffic.highest_utilisation,
         block_tokens=facts.get("engine", "block_tokens").number,
         timer=RooflineTimer(),
         tables={},
