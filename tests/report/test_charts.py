@@ -166,6 +166,12 @@ def test_heat_falls_in_lightness_all_the_way() -> None:
     assert steps[0] > 80 and steps[-1] < 30
 
 
+def test_a_small_difference_does_not_look_like_a_large_one() -> None:
+    low, high = theme.heat_domain(only("b200-sxm"))
+    assert high == pytest.approx(4 * low)
+    assert theme.heat_domain(nothing_feasible()) == (1.0, 4.0)
+
+
 def test_no_theme_is_registered_by_importing() -> None:
     import subprocess
     import sys

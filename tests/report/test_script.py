@@ -19,7 +19,7 @@ def test_where_the_process_fails_the_script_is_made_here(monkeypatch: pytest.Mon
     import vl_convert
 
     monkeypatch.setattr(script, "_PROGRAM", "raise SystemExit(1)")
-    monkeypatch.setattr(vl_convert, "javascript_bundle", lambda: "made here")
+    monkeypatch.setattr(vl_convert, "javascript_bundle", lambda _: "made here")
     with script.Script() as made:
         assert made.text() == "made here"
 

@@ -92,6 +92,7 @@ def footnotes(answer: Answer) -> tuple[str, ...]:
         own = [
             f"rent {wording.NOT_OFFERED} ({row.not_rented})" if row.not_rented and row.rent is None else "",
             f"no owner's cost ({row.not_owned})" if row.not_owned and row.own is None else "",
+            f"computes in {row.computes_in}" if row.computes_in else "",
             *row.notes,
             *(note for p in (row.rent, row.own) if p for note in p.notes),
         ]

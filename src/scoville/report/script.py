@@ -6,7 +6,8 @@ import subprocess
 import sys
 from types import TracebackType
 
-_PROGRAM = "import sys, vl_convert; sys.stdout.buffer.write(vl_convert.javascript_bundle().encode())"
+_SNIPPET = "window.vegaEmbed = vegaEmbed;"
+_PROGRAM = f"import sys, vl_convert; sys.stdout.buffer.write(vl_convert.javascript_bundle({_SNIPPET!r}).encode())"
 
 
 class Script:
@@ -29,7 +30,7 @@ class Script:
             if self._process.returncode != 0:
                 import vl_convert
 
-                made = vl_convert.javascript_bundle()
+                made = vl_convert.javascript_bundle(_SNIPPET)
             self._text = made.replace("\r\n", "\n").replace("</script", "<\\/script").replace("<!--", "<\\!--")
         return self._text
 

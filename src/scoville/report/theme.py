@@ -29,6 +29,8 @@ HEAT = ("#bfe3a1", "#e0c95e", "#eda638", "#dc7128", "#b83a1e", "#7d0f16")
 # Okabe and Ito's colours (https://jfly.uni-koeln.de/color/), the pale yellow last.
 CATEGORY = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#000000", "#F0E442")
 
+DASH = ([1, 0], [7, 3], [2, 2], [9, 3, 2, 3], [4, 4])
+
 _LEFT = "M0,-1A1,1,0,0,0,0,1"
 _RIGHT = "M0,-1A1,1,0,0,1,0,1"
 _BACK_LEFT = "A1,1,0,0,1,0,-1Z"
@@ -61,6 +63,12 @@ def chip_colours(answer: Answer) -> dict[str, str]:
     return {chip: CATEGORY[i % len(CATEGORY)] for i, chip in enumerate(ids)}
 
 
+def chip_dashes(answer: Answer) -> dict[str, list[int]]:
+    """Dash of each accelerator's line: solid, and another one each time that the colours come again."""
+    ids = dict.fromkeys(row.accelerator for row in answer.rows)
+    return {chip: DASH[i // len(CATEGORY) % len(DASH)] for i, chip in enumerate(ids)}
+
+
 def evidence_shape(kind: str) -> str:
     """'filled', 'half' or 'hollow'; a kind that is not known counts as the weakest."""
     return EVIDENCE_SHAPE.get(kind, "hollow")
@@ -69,7 +77,8 @@ def evidence_shape(kind: str) -> str:
 def heat_domain(answer: Answer) -> tuple[float, float]:
     """Lowest and highest central cost of an average token (USD per token) over all rows and both tenures.
 
-    (1, 1) where nothing is priced.
+    At least a factor of four apart, so that small differences do not look like large ones; (1, 4) where nothing is
+    priced.
     """
     costs = [
         p.all.central
@@ -77,7 +86,8 @@ def heat_domain(answer: Answer) -> tuple[float, float]:
         for p in (row.rent, row.own)
         if p is not None and not row.refusal and math.isfinite(p.all.central) and p.all.central > 0
     ]
-    return (min(costs), max(costs)) if costs else (1.0, 1.0)
+    low = min(costs, default=1.0)
+    return low, max([4 * low, *costs])
 
 
 def heat(usd_per_token: float, domain: tuple[float, float]) -> str:
@@ -148,8 +158,7 @@ def titled(
         .encode(x=alt.value(-shift), y=alt.value(height + 54))
     )
     head = alt.Title(_wrapped(title, 74), subtitle=_wrapped(subtitle, 114), anchor="start", frame="group", dx=-shift)
-    whole: alt.LayerChart = alt.layer(*layers, note).properties(title=head, width=WIDTH - shift, height=height)
-    return whole
+    return alt.LayerChart(layer=[*layers, note], title=head, width=WIDTH - shift, height=height)
 
 
 def specification(chart: alt.LayerChart) -> dict[str, Any]:

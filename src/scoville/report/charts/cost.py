@@ -56,9 +56,9 @@ def cost_per_token(answer: Answer) -> alt.LayerChart | None:
     ]  # fmt: skip
     base = alt.Chart(alt.InlineData(values=bars)).encode(y=y, yOffset=offset, tooltip=hover)
     x = alt.X("central:Q", scale=scale, axis=axis)
-    layers: list[Any] = []
-    if not log:
-        layers.append(base.mark_bar(height=13).encode(x=x, color=alt.Color("heat:N", scale=None)))
+    # A bar from zero has no place on a logarithmic axis; there it runs from P10 to P90.
+    ends = {"x": alt.X("low:Q", scale=scale, axis=axis), "x2": alt.X2("high:Q")} if log else {"x": x}
+    layers: list[Any] = [base.mark_bar(height=13).encode(**ends, color=alt.Color("heat:N", scale=None))]
     layers += [
         base.mark_rule(strokeWidth=3, color=theme.PAPER).encode(x=alt.X("low:Q", scale=scale, axis=axis), x2="high:Q"),
         base.mark_rule(strokeWidth=1).encode(x=alt.X("low:Q", scale=scale, axis=axis), x2="high:Q"),

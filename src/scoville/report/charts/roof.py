@@ -45,7 +45,7 @@ def roofline(answer: Answer) -> alt.LayerChart | None:
     y_ends = min(p.achieved_flop_per_s for p in drawn) / _TERA / 2, peaks[-1][1] / _TERA * 1.8
     x_scale = alt.Scale(type="log", domain=list(x_ends), nice=False)
     y_scale = alt.Scale(type="log", domain=list(y_ends), nice=False)
-    axes = {"format": ",~g", "labelOverlap": True}
+    axes: dict[str, Any] = {"format": ",~g", "labelOverlap": True}
     x = alt.X(
         "x:Q", scale=x_scale, axis=alt.Axis(title="FLOP per byte of memory traffic", values=ticks(*x_ends), **axes)
     )

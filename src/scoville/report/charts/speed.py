@@ -26,24 +26,24 @@ def pareto(answer: Answer) -> alt.LayerChart | None:
     lines = fronts(answer, tenure)
     if not lines:
         return None
-    colours = theme.chip_colours(answer)
+    colours, dashes = theme.chip_colours(answer), theme.chip_dashes(answer)
     names = {chip: wording.name_of(answer, chip) for chip in lines}
     points = [_point(names[chip], p, tenure) for chip, line in lines.items() for p in line]
     speeds, costs = [p["speed"] for p in points], [p["usd"] for p in points]
     x_scale = alt.Scale(type="log", domain=[min(speeds) / 1.1, max(speeds) * 1.1], nice=False)
     y_scale = alt.Scale(type="log", domain=[min(costs) / 1.15, max(costs) * 1.15], nice=False)
-    axis = {"format": "~g", "labelOverlap": True}
+    axis: dict[str, Any] = {"format": "~g", "labelOverlap": True}
     x = alt.X("speed:Q", scale=x_scale, axis=alt.Axis(title="tokens/s per user", values=ticks(*_ends(speeds)), **axis))
     y = alt.Y("usd:Q", scale=y_scale, axis=alt.Axis(title=None, values=ticks(*_ends(costs)), **axis))
     pick = alt.selection_point(fields=["chip"], bind="legend", name="chip")
-    colour = alt.Color(
-        "chip:N",
-        scale=alt.Scale(domain=list(names.values()), range=[colours.get(chip, theme.BAR) for chip in lines]),
-        legend=alt.Legend(
-            title=None, orient="top", direction="horizontal", symbolType="stroke", symbolStrokeWidth=4,
-            columns=alt.ExprRef("width < 430 ? 2 : 4"),
-        ),
+    legend = alt.Legend(
+        title=None, orient="top", direction="horizontal", symbolType="stroke", symbolStrokeWidth=3, symbolSize=260,
+        columns=alt.ExprRef("width < 430 ? 2 : 4"),
     )  # fmt: skip
+    hues = alt.Scale(domain=list(names.values()), range=[colours.get(chip, theme.BAR) for chip in lines])
+    marks = alt.Scale(domain=list(names.values()), range=[dashes.get(chip, theme.DASH[0]) for chip in lines])
+    colour = alt.Color("chip:N", scale=hues, legend=legend)
+    dash = alt.StrokeDash("chip:N", scale=marks, legend=legend)
     dim = alt.when(pick).then(alt.value(1.0)).otherwise(alt.value(0.12))
     base = alt.Chart(alt.InlineData(values=points)).encode(x=x, y=y, color=colour, opacity=dim)
     hover = [
@@ -65,7 +65,7 @@ def pareto(answer: Answer) -> alt.LayerChart | None:
             ),
         ]
     layers += [
-        base.mark_line(strokeWidth=2).encode(order="order:Q").add_params(pick),
+        base.mark_line(strokeWidth=2).encode(order="order:Q", strokeDash=dash).add_params(pick),
         base.transform_filter("!datum.filled")
         .mark_point(size=34, fill=theme.PAPER, strokeWidth=1.4)
         .encode(tooltip=hover),
