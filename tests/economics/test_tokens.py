@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from scoville.economics import EngineTime, TokenVolume, fleet, mixed_step, token_prices
+from scoville.economics import EngineTime, TokenVolume, fleet, token_prices
 from scoville.errors import DeploymentError
 
 volumes = st.one_of(st.just(0.0), st.floats(1e-3, 1e9))
@@ -63,6 +63,19 @@ def test_prices_stand_in_the_proportion_of_engine_time() -> None:
     assert p.cached_input_usd_per_token / p.uncached_input_usd_per_token == pytest.approx(1 / 6)
 
 
+def test_a_prompt_token_pays_what_it_adds_and_an_output_token_its_share_of_the_step() -> None:
+    # Steady state by hand: a decode step of t = 20 ms for a batch of 32, a = 0.1 ms more per prompt token, 1,000 tokens
+    # in and 200 out. TPOT = t + a I B / O = 20 + 0.1 x 1,000 x 32 / 200 = 36 ms; 32 / (200 x 0.036) = 4.444 requests/s.
+    requests_per_s = 32 / (200 * 0.036)
+    volume = TokenVolume(*(np.array([requests_per_s * n]) for n in (1_000, 0, 200)))
+    engine = EngineTime(np.array([1e-4]), np.array([0.0]), np.array([0.020 / 32]))
+    busy = requests_per_s * np.array([1_000 * 1e-4, 200 * 0.020 / 32])
+    assert busy == pytest.approx([4 / 9, 5 / 9])  # all of the engine's time
+    p = token_prices(16 / 3600, volume, engine)  # 8 chips at 2 USD/h
+    assert p.input_usd_per_token * 1e6 == pytest.approx(0.444, abs=1e-3)
+    assert p.output_usd_per_token * 1e6 == pytest.approx(2.778, abs=1e-3)
+
+
 def test_prices_broadcast_over_draws_and_configurations() -> None:
     p = token_prices(
         np.ones((3, 1)),
@@ -81,18 +94,6 @@ def test_only_output_still_has_a_price_for_input() -> None:
 def test_nothing_served_or_less_is_refused(served: tuple[float, float, float]) -> None:
     with pytest.raises(DeploymentError, match="token prices"):
         token_prices(1.0, TokenVolume(*(np.array([v]) for v in served)), EngineTime(*np.ones((3, 1))))
-
-
-@given(st.floats(1e-6, 10), st.floats(0, 10), st.floats(1e-6, 10))
-def test_a_mixed_step_is_shared_whole(step: float, prompt: float, decode: float) -> None:
-    a, b = mixed_step(step, prompt, decode)
-    assert a + b == pytest.approx(step, rel=1e-12)
-    assert a * decode == pytest.approx(b * prompt, rel=1e-9, abs=1e-12)
-
-
-def test_an_empty_mixed_step_is_refused() -> None:
-    with pytest.raises(ValueError, match="not both 0"):
-        mixed_step(0.03, 0.0, 0.0)
 
 
 def sized(**changes: float) -> tuple[int, float]:

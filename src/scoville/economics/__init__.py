@@ -6,10 +6,10 @@
 from scoville.economics.annuity import crf
 from scoville.economics.hourly import CostParts, HourlyCost, NotOffered, owned, rented
 from scoville.economics.terms import OwnershipTerms, site_power_w
-from scoville.economics.tokens import EngineTime, Fleet, TokenPrices, TokenVolume, fleet, mixed_step, token_prices
+from scoville.economics.tokens import EngineTime, Fleet, TokenPrices, TokenVolume, fleet, token_prices
 from scoville.economics.waterfall import Layer, waterfall
 
 __all__ = [
     "CostParts", "EngineTime", "Fleet", "HourlyCost", "Layer", "NotOffered", "OwnershipTerms", "TokenPrices",
-    "TokenVolume", "crf", "fleet", "mixed_step", "owned", "rented", "site_power_w", "token_prices", "waterfall",
+    "TokenVolume", "crf", "fleet", "owned", "rented", "site_power_w", "token_prices", "waterfall",
 ]  # fmt: skip

@@ -34,7 +34,11 @@ class TokenVolume:
 
 @dataclass(frozen=True, slots=True)
 class EngineTime:
-    """Seconds of a replica's engine that one token of each class takes at its steady state."""
+    """Seconds of a replica's engine that one token of each class takes at its steady state.
+
+    A prompt token takes what it adds to a step, an output token its share of the decode step, a cached input token the
+    reading of its cache.
+    """
 
     uncached_input_s_per_token: Array
     cached_input_s_per_token: Array
@@ -50,25 +54,6 @@ class TokenPrices:
     output_usd_per_token: Array
     input_usd_per_token: Array
     all_usd_per_token: Array
-
-
-def mixed_step(step_s: ArrayLike, input_alone_s: ArrayLike, output_alone_s: ArrayLike) -> tuple[Array, Array]:
-    """Input's and output's share, in seconds, of a step that does both. Broadcasts.
-
-    Each gets the step in proportion to the time its work would take in a step of its own, so that what is won by
-    reading the weights once for both is won by both. A 30 ms step whose prompt chunk alone would take 25 ms and whose
-    decodes alone 15 ms costs input 18.75 ms and output 11.25 ms:
-
-    >>> [round(float(s), 5) for s in mixed_step(0.030, 0.025, 0.015)]
-    [0.01875, 0.01125]
-
-    A step with nothing in it is nobody's and raises ValueError.
-    """
-    step, a, b = (np.asarray(x, dtype=np.float64) for x in (step_s, input_alone_s, output_alone_s))
-    if np.any(a < 0) or np.any(b < 0) or np.any(a + b <= 0):
-        raise ValueError("a mixed step needs times >= 0, not both 0")
-    share = a / (a + b)
-    return step * share, step * (1 - share)
 
 
 def token_prices(cost_usd_per_s: ArrayLike, volume: TokenVolume, engine: EngineTime) -> TokenPrices:
@@ -109,7 +94,7 @@ def token_prices(cost_usd_per_s: ArrayLike, volume: TokenVolume, engine: EngineT
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """What serves a demand. `power_w` is drawn from the grid at rating: all-in power x PUE, all chips on.
+    """What serves a demand. `power_w` is drawn from the grid at rating, PUE inside, all chips on.
 
     `mean_utilisation_frac` is the mean demand over what all replicas could serve. Arrays have one common shape.
     """
@@ -137,7 +122,7 @@ def fleet(
     """Whole replicas for the demand's peak; all arguments broadcast.
 
     `demand_tokens_per_s` is the mean of input and output together, `replica_tokens_per_s` counts the same tokens at the
-    highest load that meets the latency targets, `site_power_w` is one chip's all-in power x PUE.
+    highest load that meets the latency targets, `site_power_w` is what one chip takes from the grid (PUE inside).
     replicas = ceil(demand x peak x (1 + headroom) / (replica x highest utilisation)).
     Raises DeploymentError for a value out of range.
 
@@ -145,9 +130,9 @@ def fleet(
     that is 19.10 M/s over 32,000: 597 replicas.
 
     >>> f = fleet(1e12 / 86400, peak_to_average=1.5, headroom_frac=0.1, max_utilisation_frac=0.8,
-    ...           replica_tokens_per_s=40_000, chips_per_replica=8, site_power_w=1730 * 1.2)
+    ...           replica_tokens_per_s=40_000, chips_per_replica=8, site_power_w=1370 * 1.2)
     >>> int(f.replicas_count), int(f.chips_count), round(float(f.power_w) / 1e6, 2)
-    (597, 4776, 9.91)
+    (597, 4776, 7.85)
     """
     demand, peak, headroom, utilisation, replica, chips, power = np.broadcast_arrays(
         *(
