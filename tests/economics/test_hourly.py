@@ -21,15 +21,15 @@ Make = Callable[..., Any]
 
 @pytest.fixture
 def h100(fact: Make, chip: Make) -> Accelerator:
-    # Street price and bill of materials: siliconanalysts.com/tools/cost-bridge, 2026-02; all-in power and owner's cost:
-    # SemiAnalysisAI/InferenceX-app, GPU_SPECS, 2026-04; TDP: NVIDIA.
+    # Street price and bill of materials: siliconanalysts.com/tools/cost-bridge, 2026-02; utility power, owner's cost:
+    # SemiAnalysisAI/InferenceX-app, GPU_SPECS, 2026-04; all-in power: its gpu-keys.ts, 2026-08; TDP: NVIDIA.
     made: Accelerator = chip(
         fact("price_chip", 28_000.0, "usd", low=25_000.0, high=40_000.0, as_of="2026-02"),
         fact("bom_total", 3_320.0, "usd"),
         fact("bom_logic", 300.0, "usd"),
         fact("bom_memory", 1_350.0, "usd"),
-        fact("all_in_power", 1_730.0, "w", vintage="2026-04"),
-        fact("all_in_power", 1_370.0, "w", vintage="2026-09"),
+        fact("utility_power", 1_730.0, "w", vintage="2026-04"),
+        fact("all_in_power", 1_370.0, "w", vintage="2026-08"),
         fact("tdp", 700.0, "w"),
         fact("own_hourly", 1.30, "usd_per_h", vintage="2026-04", owner="hyperscaler"),
         fact("rent_3yr", 1.30, "usd_per_h", vintage="2026-04"),
@@ -53,29 +53,30 @@ def test_h100_by_hand(h100: Accelerator, facts: Facts) -> None:
     assert cost.parts is not None
     # CRF(8 %, 5 a) = 0.08 / (1 - 1.08**-5) = 0.08 / (1 - 0.6805832) = 0.2504565
     # CRF(8 %, 15 a) = 0.08 / (1 - 1.08**-15) = 0.08 / (1 - 0.3152417) = 0.1168295
-    # chip     28,000 x 0.824 = 23,072;  server 4,000 x 0.824 = 3,296;  network 26,368 x 0.19 / 0.81 = 6,185.09
+    # chip     28,000 x 0.909 = 25,452;  server 4,000 x 0.909 = 3,636;  network 29,088 x 0.19 / 0.81 = 6,823.11
     # silicon  300 x 0.2504565 / 8760 = 0.008577;  memory 1,350 -> 0.038597;  packaging and rest 1,670 -> 0.047747
-    # margin   (23,072 - 3,320) = 19,752 -> 0.564727
-    # system and network 3,296 + 6,185.09 = 9,481.09 -> 0.271073
-    # data centre 1,730 W x 12.5 = 21,625 x 0.1168295 / 8760 = 0.288406
-    # power    1.73 kW x 0.8 x 1.2 x 0.08 = 0.132864
-    # operation 1,730 x 0.3 / 8760 = 0.059247, repairs 32,553.09 x 0.045 x 0.10 / 8760 = 0.016722
+    # margin   (25,452 - 3,320) = 22,132 -> 0.632774
+    # system and network 3,636 + 6,823.11 = 10,459.11 -> 0.299036
+    # data centre 1,370 W x 12.5 = 17,125 x 0.1168295 / 8760 = 0.228391
+    # power    1.37 kW x 1.2 x 0.8 x 0.08 = 0.105216
+    # operation 1,370 x 0.3 / 8760 = 0.046918, repairs 35,911.11 x 0.045 x 0.10 / 8760 = 0.018447
     expected = {
         "silicon": 0.008577,
         "memory": 0.038597,
         "packaging": 0.047747,
-        "vendor margin": 0.564727,
+        "vendor margin": 0.632774,
         "not split": 0.0,
-        "system and network": 0.271073,
-        "data centre": 0.288406,
-        "power": 0.132864,
-        "operation": 0.075969,
+        "system and network": 0.299036,
+        "data centre": 0.228391,
+        "power": 0.105216,
+        "operation": 0.065365,
     }
     assert {name: float(usd[0]) for name, usd in cost.parts.layers()} == pytest.approx(expected, abs=1e-6)
-    assert cost.total_usd_per_h[0] == pytest.approx(1.427960, abs=2e-6)
+    assert cost.total_usd_per_h[0] == pytest.approx(1.425703, abs=2e-6)
     assert cost.basis == "bottom-up from price_chip 2026-02"
     assert cost.notes == (
         "price_chip is of 2026-02, asked for 2026-04",
+        "all-in power is the figure of 2026-08",
         "published for 2026-04: 1.30 USD/h, this is +10% off it",
     )
 
@@ -161,20 +162,50 @@ def test_all_chips_share_one_draw_of_the_terms(fact: Make, chip: Make, facts: Fa
     assert np.std(one.parts.power_usd_per_h) > 0
 
 
-def test_power_is_that_of_the_vintage(h100: Accelerator, facts: Facts) -> None:
-    for vintage, watts in (("2026-04", 1_730.0), ("2026-08", 1_730.0), ("2026-09", 1_370.0)):
-        power = site_power_w(h100, facts, CENTRAL, OwnershipTerms("hyperscaler", vintage, pue_frac=1.2))
-        assert power is not None
-        assert power[0] == pytest.approx(watts * 1.2)
-    early = own(h100, facts, terms=replace(TERMS, vintage="2026-02"))
-    assert "all-in power is the figure of 2026-04" in early.notes
+def site_w(accelerator: Accelerator, facts: Facts, vintage: str = "2026-04") -> float:
+    power = site_power_w(accelerator, facts, CENTRAL, OwnershipTerms("hyperscaler", vintage, pue_frac=1.2))
+    assert power is not None
+    return float(power[0])
+
+
+def test_power_of_the_site_is_it_power_times_pue(h100: Accelerator, fact: Make, chip: Make, facts: Facts) -> None:
+    # 1,370 W of IT whatever the vintage: the 1,730 W of 2026-04 have an overhead of their own inside.
+    assert [site_w(h100, facts, v) for v in ("2026-02", "2026-04", "2026-09")] == pytest.approx([1_644.0] * 3)
+    assert "all-in power is the figure of 2026-08" in own(h100, facts).notes
+    assert (
+        "all-in power is the figure of 2026-08" not in own(h100, facts, terms=replace(TERMS, vintage="2026-09")).notes
+    )
+    two = chip(*(fact("all_in_power", w, "w", vintage=v) for w, v in ((1e3, "2026-04"), (2e3, "2026-09"))))
+    assert [site_w(two, facts, v) for v in ("2026-02", "2026-08", "2026-09")] == pytest.approx([1_200, 1_200, 2_400])
+
+
+def test_utility_power_has_pue_inside(fact: Make, chip: Make, facts: Facts) -> None:
+    price = fact("price_chip", 20_000.0, "usd")
+    utility = chip(price, fact("utility_power", 1_800.0, "w", vintage="2026-09"))
+    terms = replace(TERMS, pue_frac=1.2)
+    assert site_w(utility, facts) == pytest.approx(1_800.0)
+    cost, same = (
+        own(utility, facts, terms=terms),
+        own(chip(price, fact("all_in_power", 1_500.0, "w")), facts, terms=terms),
+    )
+    assert cost.total_usd_per_h == pytest.approx(same.total_usd_per_h)
+    assert cost.notes[:2] == (
+        "utility power is the figure of 2026-09",
+        "power is the published utility power, which has PUE inside",
+    )
+    # Of a given utility power, less is IT where PUE is higher: the site's energy stays, the facility shrinks.
+    worse = own(utility, facts, terms=replace(TERMS, pue_frac=1.5))
+    assert cost.parts is not None
+    assert worse.parts is not None
+    assert worse.parts.power_usd_per_h == pytest.approx(cost.parts.power_usd_per_h)
+    assert worse.parts.data_centre_usd_per_h == pytest.approx(cost.parts.data_centre_usd_per_h * 1.2 / 1.5)
 
 
 def test_power_is_estimated_from_tdp_where_nobody_states_it(fact: Make, chip: Make, facts: Facts) -> None:
     cost = own(chip(fact("tdp", 400.0, "w"), fact("price_chip", 12_000.0, "usd")), facts)
     assert "all-in power estimated from TDP by the ratio seen on other chips" in cost.notes
     refused = owned(chip(fact("price_chip", 1.0, "usd"), name="X1"), facts, CENTRAL, TERMS)
-    assert refused == NotOffered("own", "X1: neither all-in power nor TDP is known")
+    assert refused == NotOffered("own", "X1: neither all-in power, utility power nor TDP is known")
 
 
 def test_a_price_stated_for_an_owner_is_what_that_owner_pays(fact: Make, chip: Make, facts: Facts) -> None:
@@ -183,7 +214,7 @@ def test_a_price_stated_for_an_owner_is_what_that_owner_pays(fact: Make, chip: M
     street = own(chip(watts, fact("price_chip", 22_500.0, "usd")), facts)
     assert contract.parts is not None
     assert street.parts is not None
-    factor = facts.get("terms-hyperscaler", "purchase_factor").number
+    factor = facts.get("terms-hyperscaler", "purchase_factor", vintage=TERMS.vintage).number
     assert street.parts.unsplit_usd_per_h / contract.parts.unsplit_usd_per_h == pytest.approx(factor)
     other = chip(watts, fact("price_chip", 22_500.0, "usd", owner="hyperscaler"), name="Jalapeño")
     refused = owned(other, facts, CENTRAL, OwnershipTerms("neocloud", "2026-04"))
@@ -230,6 +261,19 @@ def test_a_published_cost_below_its_own_power_bill_is_not_split(fact: Make, chip
     cost = own(chip(fact("all_in_power", 5_000.0, "w"), fact("own_hourly", 0.5, "usd_per_h")), facts)
     assert cost.parts is None
     assert cost.total_usd_per_h[0] == 0.5
+
+
+def test_a_price_of_another_month_is_said(fact: Make, chip: Make, facts: Facts) -> None:
+    for as_of, asked, said in (
+        ("2026", "2026-09", False),  # any month of the year, so not known to be another
+        ("2026-09-14", "2026-09", False),
+        ("2025", "2026-09", True),
+        ("2026-02", "2026-09", True),
+        ("2026-10", "2026-09", True),
+    ):
+        price = fact("price_chip", 20_000.0, "usd", as_of=as_of)
+        notes = own(chip(price, fact("tdp", 400.0, "w")), facts, terms=replace(TERMS, vintage=asked)).notes
+        assert (f"price_chip is of {as_of}, asked for {asked}" in notes) == said, as_of
 
 
 def test_rent_is_the_newest_quote_up_to_the_vintage(h100: Accelerator, facts: Facts) -> None:

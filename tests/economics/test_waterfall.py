@@ -30,7 +30,7 @@ def h100(fact: Make, chip: Make) -> Accelerator:
         fact("bom_memory", 1_350.0, "usd"),
         fact("bom_packaging", 750.0, "usd"),
         fact("bom_test", 920.0, "usd"),
-        fact("all_in_power", 1_730.0, "w"),
+        fact("all_in_power", 1_370.0, "w"),
         fact("rent_3yr", 1.3, "usd_per_h", vintage="2026-04"),
     )
     return made
@@ -43,10 +43,10 @@ def test_bars_add_up_and_stand_from_the_chip_outward(h100: Accelerator, facts: F
     ]  # fmt: skip
     assert sum(b.base_usd_per_token for b in bars) == pytest.approx(0.25e-6, rel=1e-12)
     assert all(b.low_usd_per_token == b.base_usd_per_token == b.high_usd_per_token for b in bars)
-    # Street price 28,000 at a factor of 0.824 less 3,320 of materials: of 23,072 paid, 86 % are margin.
+    # Street price 28,000 at a factor of 0.909 less 3,320 of materials: of 25,452 paid, 87 % are margin.
     by_name = {b.name: b.base_usd_per_token for b in bars}
     chip_usd = sum(by_name[n] for n in ("silicon", "memory", "packaging", "vendor margin"))
-    assert by_name["vendor margin"] / chip_usd == pytest.approx(1 - 3_320 / 23_072)
+    assert by_name["vendor margin"] / chip_usd == pytest.approx(1 - 3_320 / 25_452)
 
 
 def test_draws_give_the_ranges(h100: Accelerator, facts: Facts) -> None:

@@ -1,8 +1,8 @@
 """What an hour of an accelerator costs: rented at a dated price, or owned, bottom-up or as published.
 
 Owned, per chip and hour (docs/cost.md works an H100 through): the chip, its share of server and network as an annuity
-at the WACC over the life of the equipment; its all-in power times the facility's price per watt as an annuity over the
-facility's life; all-in power x average load x PUE x electricity; operation per watt and repairs per purchase price.
+at the WACC over the life of the equipment; its IT power times the facility's price per watt as an annuity over the
+facility's life; site power (PUE inside) x average load x electricity; operation per IT watt, repairs per purchase.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from scoville.economics.annuity import Array, hourly
-from scoville.economics.terms import OwnershipTerms, Reading, newest
+from scoville.economics.terms import OwnershipTerms, Power, Reading, newest
 from scoville.errors import StudyError
 from scoville.facts import Accelerator, Draws, Fact, Facts
 
@@ -96,9 +96,9 @@ def _includes_network(note: str) -> bool:
 
 
 def _dated(fact: Fact, vintage: str) -> str:
-    """A remark when a figure is of another month than asked, else ''."""
+    """A remark when a figure is of another month than asked, else ''; '2026' may be any of its months."""
     date = (fact.vintage or fact.as_of)[:7]
-    return "" if not vintage or date == vintage else f"{fact.name} is of {date}, asked for {vintage}"
+    return "" if not vintage or vintage.startswith(date) else f"{fact.name} is of {date}, asked for {vintage}"
 
 
 def rented(
@@ -151,13 +151,13 @@ def owned(accelerator: Accelerator, facts: Facts, draws: Draws, terms: Ownership
     """
     reading = Reading(facts, draws, terms)
     published = newest(accelerator.facts.get("own_hourly", ()), terms.vintage, terms.owner)
-    power = reading.all_in_w(accelerator)
+    power = reading.power(accelerator)
     for name in ("price_system", "price_chip"):
         price = newest(accelerator.facts.get(name, ()), terms.vintage, terms.owner)
         if price is None:
             continue
         if power is None:
-            return NotOffered("own", f"{accelerator.name}: neither all-in power nor TDP is known")
+            return NotOffered("own", f"{accelerator.name}: neither all-in power, utility power nor TDP is known")
         parts = _bottom_up(accelerator, reading, price, power)
         total = parts.total_usd_per_h
         if published is not None:
@@ -187,21 +187,21 @@ def _cost(reading: Reading, total: Array, parts: CostParts | None, basis: str, p
     return HourlyCost("own", total, parts, basis, tuple(reading.used), notes)
 
 
-def _site(reading: Reading, power: Array) -> tuple[Array, Array, Array]:
+def _site(reading: Reading, power: Power) -> tuple[Array, Array, Array]:
     """Data centre, energy and operation without repairs, USD per hour."""
     terms = reading.terms
-    facility = reading.term("facility", terms.facility_usd_per_w) * power
+    facility = reading.term("facility", terms.facility_usd_per_w) * power.it_w
     data_centre = hourly(facility, reading.term("wacc", terms.wacc_frac), _facility_life(reading))
     electricity = reading.term("electricity", terms.electricity_usd_per_j)
-    energy = power * reading.term("load") * reading.pue() * electricity * 3600
-    return data_centre, energy, power * reading.term("operation") * 3600
+    energy = power.site_w * reading.term("load") * electricity * 3600
+    return data_centre, energy, power.it_w * reading.term("operation") * 3600
 
 
 def _facility_life(reading: Reading) -> Array:
     return reading.term("facility_life", reading.terms.facility_life_s)
 
 
-def _bottom_up(accelerator: Accelerator, reading: Reading, price: Fact, power: Array) -> CostParts:
+def _bottom_up(accelerator: Accelerator, reading: Reading, price: Fact, power: Power) -> CostParts:
     """Every layer of an owned chip-hour from its purchase price; see the module's first lines."""
     terms = reading.terms
     factor = reading.term("purchase_factor")
@@ -276,7 +276,7 @@ def _chip(
     return silicon, memory, rest, beyond, zero, ""
 
 
-def _published(reading: Reading, total: Array, power: Array) -> CostParts | None:
+def _published(reading: Reading, total: Array, power: Power) -> CostParts | None:
     """A published total with the layers that can be reckoned without a price; None where they exceed the total."""
     data_centre, energy, operation = _site(reading, power)
     rest = total - data_centre - energy - operation

@@ -49,6 +49,14 @@ class OwnershipTerms:
                 raise StudyError(f"ownership: {name} is {value:g}; expected a finite number >= {low:g}")
 
 
+@dataclass(frozen=True, slots=True)
+class Power:
+    """At rating, shape (n,): of a chip with its share of host and network, and of the site for it (cooling, losses)."""
+
+    it_w: Array
+    site_w: Array
+
+
 @dataclass
 class Reading:
     """Reads facts under terms, and remembers which were used and what is to be said about them."""
@@ -76,24 +84,33 @@ class Reading:
         fact = self.facts.find(f"terms-{self.terms.owner}", name, vintage=vintage)
         return self.sample(fact if fact is not None else self.facts.get("site", name, vintage=vintage))
 
-    def all_in_w(self, accelerator: Accelerator) -> Array | None:
-        """Power of a chip with its share of host, switches and cooling; shape (n,); None where nobody states any power.
+    def power(self, accelerator: Accelerator) -> Power | None:
+        """What the chip's equipment takes, and what the site takes for it; None where nobody states any power.
 
-        The newest figure up to the vintage; else the earliest later one, since power, unlike a price, does not go
-        out of date; else the package's TDP times the ratio seen on other chips. A substitute is noted.
+        From all_in_power, which is IT power, times PUE; else from utility_power, which has PUE inside; else from the
+        package's TDP times the ratio of all-in power to it seen on other chips, times PUE. A substitute is noted.
         """
-        candidates = accelerator.facts.get("all_in_power", ())
+        it = self._rating(accelerator, "all_in_power", "all-in power")
+        if it is None:
+            site = self._rating(accelerator, "utility_power", "utility power")
+            if site is not None:
+                self.notes.append("power is the published utility power, which has PUE inside")
+                return Power(site / self.pue(), site)
+            tdp = newest(accelerator.facts.get("tdp", ()), self.terms.vintage, self.terms.owner)
+            if tdp is None:
+                return None
+            self.notes.append("all-in power estimated from TDP by the ratio seen on other chips")
+            it = self.sample(tdp) * self.term("all_in_per_tdp")
+        return Power(it, it * self.pue())
+
+    def _rating(self, accelerator: Accelerator, name: str, words: str) -> Array | None:
+        """The newest figure up to the vintage; else, noted, the earliest later one: power does not go out of date."""
+        candidates = accelerator.facts.get(name, ())
         fact = newest(candidates, self.terms.vintage, self.terms.owner)
         if fact is None and candidates:
             fact = min(candidates, key=lambda f: f.vintage)
-            self.notes.append(f"all-in power is the figure of {fact.vintage or fact.as_of}")
-        if fact is not None:
-            return self.sample(fact)
-        tdp = newest(accelerator.facts.get("tdp", ()), self.terms.vintage, self.terms.owner)
-        if tdp is None:
-            return None
-        self.notes.append("all-in power estimated from TDP by the ratio seen on other chips")
-        return self.sample(tdp) * self.term("all_in_per_tdp")
+            self.notes.append(f"{words} is the figure of {fact.vintage or fact.as_of}")
+        return None if fact is None else self.sample(fact)
 
     def pue(self) -> Array:
         """Site power over IT power, shape (n,)."""
@@ -114,10 +131,10 @@ def newest(candidates: Sequence[Fact], vintage: str, owner: str) -> Fact | None:
 
 
 def site_power_w(accelerator: Accelerator, facts: Facts, draws: Draws, terms: OwnershipTerms) -> Array | None:
-    """What one chip takes from the grid when its equipment runs at its rating: all-in power x PUE; shape (n,).
+    """What one chip takes from the grid when its equipment runs at its rating; shape (n,).
 
-    None where nobody states the chip's power. An H100 at 1.73 kW all-in and PUE 1.2 takes 2.08 kW.
+    All-in power x PUE, or utility power as it is. None where nobody states the chip's power. An H100 at 1.37 kW all-in
+    and PUE 1.2 takes 1.64 kW.
     """
-    reading = Reading(facts, draws, terms)
-    power = reading.all_in_w(accelerator)
-    return None if power is None else power * reading.pue()
+    power = Reading(facts, draws, terms).power(accelerator)
+    return None if power is None else power.site_w

@@ -28,7 +28,8 @@ FACTS: dict[str, str] = {
     "scale_out_bandwidth": "bytes_per_s",
     "scale_out_latency": "s",
     "tdp": "w",
-    "all_in_power": "w",
+    "all_in_power": "w",  # IT power: without the data centre's overhead (PUE)
+    "utility_power": "w",  # the same as drawn from the grid: with it
     "idle_power": "w",
     "process_node": TEXT,
     "package": TEXT,
