@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from tests.timing.conftest import paper_chip
@@ -13,6 +14,7 @@ from scoville.transformer.sharding import operator_table
 from scoville.transformer.step import Parallelism, Precision, uniform_mix
 
 FP8 = Precision("fp8", "fp8", "bf16")
+DOCUMENT = Path(__file__).parents[2] / "docs" / "timing.md"
 
 
 def test_llama_70b_decode_on_paper() -> None:
@@ -85,3 +87,19 @@ def test_llama_70b_fp8_on_four_h100(central: Callable[[str], Chips]) -> None:
     assert floor == pytest.approx(5.26e-3, rel=5e-3)
     # Cache, activations, the payload of the collectives and the head's kernels add the rest.
     assert expected < step.latency_s[0, 0] < 1.05 * expected
+
+
+def test_the_table_in_the_documentation(central: Callable[[str], Chips]) -> None:
+    """docs/timing.md shows operators of a step of 64 sequences; what it prints is what the timer says."""
+    table = operator_table(load("llama-3.1-70b"), FP8, Parallelism(4))
+    mix = uniform_mix(table.architecture, decode_sequences=64, context_tokens=1023)
+    rows = RooflineTimer().explain(table, central("h100-sxm"), table.layout.features(mix)[0])
+    lines = DOCUMENT.read_text(encoding="utf-8").splitlines()
+    printed = [
+        f"| {r.name} | {r.runs_count} | {r.flop / 1e9:.3f} | {r.memory_bytes / 1e6:.2f} | {r.time_s * 1e6:.2f} us "
+        f"| {r.limit} |"
+        for r in rows
+    ]
+    shown = [line for line in lines if line.endswith(("| memory bandwidth |", "| link |"))]
+    assert len(shown) == 7
+    assert [line for line in shown if line not in printed] == []
