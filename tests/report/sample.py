@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from scoville.facts import Range
 from scoville.study.answer import (
     Answer,
     Driver,
@@ -11,7 +12,6 @@ from scoville.study.answer import (
     OperatorPoint,
     ParetoPoint,
     Price,
-    Range,
     Roof,
     Row,
     Source,

@@ -10,8 +10,9 @@ import sample
 from rich.console import Console
 from test_charts import AWKWARD
 
+from scoville.facts import Range
 from scoville.report import grid, tables, wording
-from scoville.study.answer import Answer, Range
+from scoville.study.answer import Answer
 
 
 def printed(answer: Answer, width: int) -> str:
@@ -78,7 +79,7 @@ def test_text_from_the_study_is_no_markup() -> None:
 
 def test_cached_input_has_a_column_only_where_there_is_any() -> None:
     answer = sample.answer()
-    assert len(grid.costs(answer).heads) == 6
+    assert len(grid.costs(answer).heads) == 8
     first = answer.rows[0]
     assert first.own is not None
     own = replace(first.own, cached_input=first.own.input)

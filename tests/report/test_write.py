@@ -13,8 +13,9 @@ import pytest
 import sample
 
 from scoville.errors import StudyError
+from scoville.facts import Range
 from scoville.report import charts, page, theme, write
-from scoville.study.answer import Answer, Range
+from scoville.study.answer import Answer
 
 HOSTILE = "</script><img src=x onerror='window.pwned=1'><!--\"&\u2028"
 

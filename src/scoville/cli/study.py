@@ -20,16 +20,17 @@ def study(
     """What a token costs, on which chip: rented and owned, with ranges, and what the answer hangs on."""
     from scoville import facts as known
     from scoville.cli.output import Stages, console
+    from scoville.report.script import Script
     from scoville.report.tables import show
     from scoville.report.write import as_json, write
     from scoville.study import answer, read_question
 
     question = read_question(file)
     folder = out or Path("results") / file.stem
-    with Stages() as stages:
+    with Script() as script, Stages() as stages:
         found = answer(question, known.load(facts or ()), stages.show)
         stages.show("report", 0.97)
-        written = write(found, folder)
+        written = write(found, folder, script)
     if json:
         typer.echo(as_json(found), nl=False)
         return

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from scoville.facts import Range
 from scoville.report import theme, wording
-from scoville.study.answer import Answer, Price, Range, Row
+from scoville.study.answer import Answer, Price, Row
 
-LIMIT = "Limit: what stops a larger batch; in brackets, where it differs, what takes most of a step."
+LIMIT = (
+    "Limit: what stops a larger batch; in brackets, where it differs, what takes most of a step. "
+    "Cheapest in: share of the samples in which no other chip is cheaper that way."
+)
 _PRICES = {"rent": "rented", "own": "owned"}
 
 
@@ -68,10 +72,12 @@ def does(answer: Answer) -> Grid:
 
 
 def costs(answer: Answer) -> Grid:
-    """What it costs: input, cached input where the traffic has any, output and all tokens, rented and owned."""
+    """What it costs, rented and owned: input, cached input where the traffic has any, output and all tokens; and in
+    which share of the samples the chip is the cheapest that way.
+    """
     domain = theme.heat_domain(answer)
     cached = any(p.cached_input for row in answer.rows for p in (row.rent, row.own) if p)
-    kinds = ("input", *(("cached input",) if cached else ()), "output", "all")
+    kinds = ("input", *(("cached input",) if cached else ()), "output", "all", "cheapest in")
     heads = tuple(Head(words, kind, "USD per million tokens") for words in _PRICES.values() for kind in kinds)
     lines = []
     for row in answer.rows:
@@ -147,4 +153,4 @@ def _price(p: Price | None, columns: int, cached: bool, domain: tuple[float, flo
     unit = "USD/Mtok"
     middle = [_cell(p.cached_input, unit)] if cached else []
     every = Cell(*wording.in_words(p.all, unit), heat=theme.heat(p.all.central, domain), best=best)
-    return [_cell(p.input, unit), *middle, _cell(p.output, unit), every]
+    return [_cell(p.input, unit), *middle, _cell(p.output, unit), every, Cell(wording.percent(p.cheapest_frac))]

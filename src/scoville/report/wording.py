@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from scoville.study.answer import Answer, Price, Range, Row
+from scoville.facts import Range
+from scoville.study.answer import Answer, Price, Row
 from scoville.units import to_unit
 
 UNKNOWN = "–"

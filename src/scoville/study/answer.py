@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scoville.facts import Range as Range  # part of the answer
+from scoville.facts import Range
 
 
 @dataclass(frozen=True, slots=True)

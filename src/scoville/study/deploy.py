@@ -250,6 +250,8 @@ def sample(choice: Choice, facts: Facts, draws: Draws, work: Workload) -> Sample
         after = np.minimum(pick + 1, len(grid) - 1)
         with np.errstate(invalid="ignore"):  # times without bound, where nothing is feasible: left out below
             part = _room_frac(state, work.targets, rows, pick, after)
+            gap = np.maximum(grid[after] - grid[pick], 1.0)
+            part = np.floor(part * gap + 1e-9) / gap  # whole sequences
             after = np.where(part > 0, after, pick)  # what lies beyond a limit may be infinite
             at = {name: getattr(state, name)[rows, pick] for name in columns}
             at = {name: here + part * (getattr(state, name)[rows, after] - here) for name, here in at.items()}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from scoville.facts import Range
 from scoville.report import theme, wording
-from scoville.study.answer import Answer, Range, Waterfall
+from scoville.study.answer import Answer, Waterfall
 from scoville.units import to_unit
 
 if TYPE_CHECKING:
