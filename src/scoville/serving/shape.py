@@ -26,6 +26,7 @@ class TrafficShape:
     pairs_tokens[w]        query x context pairs of a prompt
     prompt_kv_tokens[w]    cached tokens read while a prompt is prefilled in pieces of `chunk_tokens`
     prompt_second_frac, prompt_third_frac   E[x^2] / E[x]^2 and E[x^3] / E[x]^3 of fresh prompt tokens x
+    output_inverse_frac    E[1/y] E[y] of output tokens y: how much more the time per token of short answers varies
     gap_scv_frac           squared coefficient of variation of the gaps between arrivals (1 for Poisson)
     """
 
@@ -36,6 +37,7 @@ class TrafficShape:
     fresh_input_tokens: float
     prompt_second_frac: float
     prompt_third_frac: float
+    output_inverse_frac: float
     gap_scv_frac: float
     chunk_tokens: float
     held_tokens: dict[Window, float]
@@ -75,6 +77,7 @@ def shape(trace: Trace, windows: tuple[Window, ...], chunk_tokens: float) -> Tra
         fresh_input_tokens=float(fresh.mean()),
         prompt_second_frac=float((fresh**2).mean() / fresh.mean() ** 2),
         prompt_third_frac=float((fresh**3).mean() / fresh.mean() ** 3),
+        output_inverse_frac=float((1 / o).mean() * o.mean()),
         gap_scv_frac=float(gaps.var() / mean_gap**2) if mean_gap > 0 else 1.0,
         chunk_tokens=chunk_tokens,
         held_tokens={w: float(seen_tokens(i, o, w).sum() / o.sum()) for w in windows},

@@ -15,9 +15,11 @@ TPOT = 20 + 0.1 x 1000 x 32 / 200 = 36 ms; rate = 32 / (200 x 0.036) = 4.44 requ
 44.4 % of the time.
 
 Percentiles come from named approximations:
-- occupancy: the number in decode is Poisson with mean `batch` (M/G/infinity, insensitive to the length distribution),
-so the
-  TPOT percentile is the TPOT at that percentile of occupancy;
+- TPOT: an answer of O tokens is O decode steps' work, interrupted by the prompts that arrive meanwhile, like the busy
+  period that so much work starts in M/G/1 (Kleinrock, "Queueing Systems" I, 1975, section 5.9): with S = a I the work
+  of a prompt and q = t / TPOT the share of time that prompts leave, its variance per token is
+  rate TPOT E[S^2] E[1/O] / q^2. The number in decode is Poisson with mean `batch` (M/G/infinity, insensitive to the
+  length distribution), which adds the variance of t. The percentile is that of a gamma distribution;
 - wait for prefill: G/G/1 at the engine's full-chunk prefill rate by Allen and Cunneen's correction of
 Pollaczek-Khinchine (Allen,
   "Probability, Statistics and Queueing Theory", 1990, section 5.3); arrivals are split at random over replicas, which
@@ -26,8 +28,9 @@ Pollaczek-Khinchine (Allen,
   share of the arrivals and of the rate: waits and own prefill are as many times as long;
 - under a pipeline a piece of a prompt passes all stages before its successor starts, and all micro-batches wait for
   the one with the most prompt tokens (Agrawal et al., "Sarathi-Serve", 2024, arXiv 2403.02310, on pipeline bubbles);
-- TTFT = half a step + wait + own prefill, its percentile that of a gamma distribution with the same mean and variance
-  (Wilson and Hilferty 1931).
+- prompts that arrive later in the same step are worked on in the same next step, and lengthen it;
+- TTFT = half a step + wait + own prefill + those later prompts, its percentile that of a gamma distribution with the
+  same mean and variance (Wilson and Hilferty 1931).
 """
 
 from __future__ import annotations
@@ -50,8 +53,8 @@ APPROXIMATIONS = (
     "Steady state: TPOT and throughput from the balance of prompt and output tokens under chunked prefill and "
     "Little's law; "
     "no request is replayed.",
-    "TPOT percentile: step time at that percentile of a Poisson number of running sequences (M/G/infinity); jitter of "
-    "single steps averages out over an answer.",
+    "TPOT percentile: an answer's steps are interrupted by prompts as in the busy period of M/G/1, and the number of "
+    "running sequences is Poisson (M/G/infinity); gamma tail.",
     "TTFT percentile: Allen-Cunneen G/G/1 wait for prefill at full chunks, gamma tail; arrivals split at random "
     "over replicas and, with data-parallel attention, over its groups, each of which prefills its own prompts.",
     "Pipelines: a cycle takes as long as if every micro-batch had the prompt tokens of the fullest, by the expected "
@@ -107,17 +110,25 @@ class SteadyState:
         return self.fits & self.stable & self.ttft_met & self.tpot_met
 
 
+def _expected_maximum(draws: int) -> float:
+    """Expected maximum of that many standard normal draws, by Blom ("Statistical Estimates", 1958), within 5 %.
+
+    >>> round(_expected_maximum(8), 2), _expected_maximum(1)  # exact: 1.42 and 0
+    (1.43, 0.0)
+    """
+    return NormalDist().inv_cdf((draws - 0.375) / (draws + 0.25))
+
+
 def worst_rank_frac(sequences: Array, groups: int) -> Array:
     """Share of sequences at the busiest of `groups` groups that requests join at random.
 
-    Mean plus the expected maximum of `groups` independent normal deviations, sqrt(2 ln groups) of them; 1 for one
-    group. For
-    256 sequences in 8 groups: 32 + 5.7 x 2.04 = 43.5 of 256, or 17 % instead of 12.5 %.
+    Mean plus the expected maximum of `groups` independent normal deviations; 1 for one group. For 256 sequences in 8
+    groups: 32 + 5.7 x 1.43 = 40.1 of 256, or 16 % instead of 12.5 %.
     """
     if groups == 1:
         return np.ones_like(sequences)
     mean = sequences / groups
-    return np.asarray(np.minimum(1.0, (mean + np.sqrt(2 * np.log(groups) * mean)) / sequences))
+    return np.asarray(np.minimum(1.0, (mean + _expected_maximum(groups) * np.sqrt(mean)) / sequences))
 
 
 def full_chunk_tokens(shape: TrafficShape, parallelism: Parallelism, batch: Array | float) -> Array:
@@ -132,13 +143,13 @@ def bubble_frac(shape: TrafficShape, parallelism: Parallelism, batch: Array) -> 
     """Prompt tokens of a pipeline's fullest micro-batch over the mean of all, (m,); 1 without a pipeline.
 
     Prompts join micro-batches at random, so of m prompt tokens in the mean the variance is m times the mean prompt
-    weighted by its length; the maximum of P lies sqrt(2 ln P) deviations above, but holds no more than all do together
-    and no more than a step's budget. For prompts of 1,000 tokens each, P = 2 and m = 4,000: 1 + 1.18 x 0.5 = 1.59.
+    weighted by its length; the fullest of P holds no more than all do together and no more than a step's budget. For
+    prompts of 1,000 tokens each, P = 2 and m = 4,000: 1 + 0.59 x 0.5 = 1.29.
     """
     stages = parallelism.pipeline
     mean = shape.fresh_input_tokens * np.asarray(batch, float) / (shape.output_tokens * stages)
     weighted = shape.fresh_input_tokens * shape.prompt_second_frac
-    most = np.minimum(1 + np.sqrt(2 * np.log(stages) * weighted / mean), shape.chunk_tokens / mean)
+    most = np.minimum(1 + _expected_maximum(stages) * np.sqrt(weighted / mean), shape.chunk_tokens / mean)
     return np.asarray(np.clip(most, 1.0, float(stages)))
 
 
@@ -184,8 +195,7 @@ def steady_state(
     """
     p = table.parallelism
     m = len(batch)
-    z_tpot = NormalDist().inv_cdf(targets.tpot_percentile_frac)
-    high = batch + max(z_tpot, 0.0) * np.sqrt(batch)
+    high = batch + np.sqrt(batch)
     held = batch + NormalDist().inv_cdf(0.99) * np.sqrt(batch)
     chunk = full_chunk_tokens(shape, p, batch)
     # Sequences are spread over the micro-batches that fill the pipeline.
@@ -203,8 +213,8 @@ def steady_state(
     through = np.maximum(t.latency_s[:, cut[2]] - t.latency_s[:, cut[0]], 0.0) / chunk  # the same through all stages
 
     fresh, out = shape.fresh_input_tokens, shape.output_tokens
-    tpot = step + extra * bubble_frac(shape, p, batch) * fresh * batch / out
-    tpot_high = step_high + extra * bubble_frac(shape, p, high) * fresh * high / out
+    paid = extra * bubble_frac(shape, p, batch)  # what the engine spends per prefill token
+    tpot = step + paid * fresh * batch / out
     rate = batch / (out * tpot)
 
     # Prefill as a queue: service at the full-chunk rate.
@@ -213,8 +223,8 @@ def steady_state(
     stable = load < 1
     idle = np.where(stable, 1 - load, 1e-9)
     groups = p.attention_data
-    queues = groups * np.maximum(1.0, demand_requests_per_s / rate)
-    gap_scv = 1 + (shape.gap_scv_frac - 1) / queues
+    replicas = np.maximum(1.0, demand_requests_per_s / rate)
+    gap_scv = 1 + (shape.gap_scv_frac - 1) / (replicas * groups)
     bursty = (gap_scv + shape.prompt_second_frac - 1) / shape.prompt_second_frac
     prompt = fresh * service * groups
     arrivals = rate / groups
@@ -228,6 +238,16 @@ def steady_state(
     half_step = tpot / 2
     ttft = half_step + wait + own
     variance = wait_variance + own_variance + tpot**2 / 12
+
+    # What prompts do to steps: work per token of answers has this variance, and quiet is the share of time without it.
+    quiet = step / tpot
+    work_variance = (paid * fresh) ** 2 * ((shape.gap_scv_frac - 1) / replicas + shape.prompt_second_frac) * batch / out
+    tpot_variance = (work_variance * shape.output_inverse_frac / out + (step_high - step) ** 2) / quiet**2
+    tpot_high = gamma_percentile(tpot, tpot_variance, targets.tpot_percentile_frac)
+    step_variance = work_variance / (1 - (1 - quiet) ** 2)
+    later = (1 - quiet) * (tpot + step_variance / tpot) / 2
+    variance *= (1 + later / ttft) ** 2
+    ttft = ttft + later
     ttft_high = np.where(stable, gamma_percentile(ttft, variance, targets.ttft_percentile_frac), np.inf)
 
     tokens = {w: v + (block_tokens / 2) for w, v in shape.held_tokens.items()}
@@ -253,7 +273,7 @@ def steady_state(
         tpot_percentile_s=tpot_high,
         ttft_s=np.where(stable, ttft, np.inf),
         ttft_percentile_s=ttft_high,
-        prefill_s_per_token=extra * bubble_frac(shape, p, batch),
+        prefill_s_per_token=paid,
         decode_s_per_token=step / batch,
         cached_s_per_token=np.broadcast_to((cached * seconds_per_byte)[:, None], tpot.shape),
         compute_s=parts[0],
