@@ -25,7 +25,7 @@ def output(*words: str) -> str:
 def test_all_subjects() -> None:
     text = output()
     assert "41 accelerators" in text
-    assert "no: missing memory capacity, power (TDP or all-in)" in text
+    assert "no: missing memory capacity" in text
     assert "claim-half-cost" in text
     record = json.loads(output("--json"))
     assert {"id": "h100-sxm", "name": "H100 SXM5", "vendor": "NVIDIA"}.items() <= record["accelerators"][13].items()
@@ -39,7 +39,7 @@ def test_one_subject() -> None:
     assert "2026-09 hyperscaler" in text
     assert "default, see `default-link`" in text
     assert "Cannot be timed" not in text
-    assert "Cannot be timed: nobody published power (TDP or all-in)." in output("tpu-8t")
+    assert "Cannot be timed: nobody published memory capacity." in output("mtia-400")
 
 
 @pytest.mark.parametrize("subject", ["openai", "process-n3", "yield-model", "claim-half-cost", "default-range"])

@@ -131,7 +131,7 @@ def test_a_new_chip_and_new_default_ranges(read: Read) -> None:
     chip = facts.accelerator("MINE")
     assert (chip.name, chip.vendor) == ("My Chip", "Us")
     assert chip.compute["fp8", "fp8"].high == pytest.approx(2.8e15)
-    assert chip.missing == ("memory capacity", "memory bandwidth", "power (TDP or all-in)")
+    assert chip.missing == ("memory capacity", "memory bandwidth")
 
 
 REFUSED = {

@@ -123,6 +123,4 @@ def _missing(
             missing.append("memory capacity")
         if not {"memory_bandwidth", "sram_bandwidth"} & newest.keys():
             missing.append("memory bandwidth")
-    if "tdp" not in newest and "all_in_power" not in newest:
-        missing.append("power (TDP or all-in)")
     return tuple(missing)

@@ -70,7 +70,7 @@ def row(a: Accelerator, e: Evaluated | str, evidence: str, work: Workload, chanc
     if missed > 0:
         notes += (f"misses the targets in {missed:.1%} of the samples, which its ranges leave out",)
     if np.isnan(power):
-        notes += ("nobody states its power",)
+        notes += ("nobody states its power: no megawatts, no power cap, and no owner's cost",)
     return Row(
         accelerator=a.id,
         name=a.name,
@@ -89,7 +89,9 @@ def row(a: Accelerator, e: Evaluated | str, evidence: str, work: Workload, chanc
         tpot=Range.of(float(s.tpot_percentile_s[0, k]), sampled.tpot_percentile_s, "s"),
         chips=Range.of(float(e.fleet.chips_count[0]), e.sampled_chips_count, "count"),
         power=None if np.isnan(power) else Range.of(power, e.sampled_power_w, "w"),
-        energy_per_token=Range.of(float(s.energy_j_per_token[0, k]), sampled.energy_j_per_token, "j_per_token"),
+        energy_per_token=None
+        if np.isnan(s.energy_j_per_token[0, k])
+        else Range.of(float(s.energy_j_per_token[0, k]), sampled.energy_j_per_token, "j_per_token"),
         limit=choice.limit,
         busiest=choice.busiest,
         meets_targets_frac=float(sampled.meets.mean()),

@@ -84,9 +84,10 @@ class Chips:
             for a in _WIDER[activation]:
                 if (w, a) in self.compute_flop_per_s:
                     return w, a
+        asked = " or ".join(f"compute_{name}" for name in dict.fromkeys((weight, "bf16")))
         raise FactError(
             f"{self.name}: no compute rate for {weight} weights and {activation} activations or anything wider; "
-            f"add compute_{weight} or compute_bf16 to its facts"
+            f"add {asked} to its facts"
         )
 
     def link_for(self, span_count: float) -> int:
@@ -118,12 +119,14 @@ def chips(accelerator: Accelerator, facts: Facts, draws: Draws) -> Chips:
     def known(subject: str, name: str) -> Array:
         return draws.sample(facts.get(subject, name))
 
-    # The large memory if its bandwidth is known, else the SRAM; the cap of a chip without a TDP is its all-in power.
+    # The large memory if its bandwidth is known, else the SRAM; the cap of a chip without a TDP is its all-in power, and
+    # one whose power nobody states has no cap and no energy (NaN).
     tiers = [tier for name in ("main", "sram") if (tier := accelerator.tier(name)) and tier.bandwidth]
     cap = accelerator.tdp or accelerator.all_in_power
-    if not tiers or tiers[0].bandwidth is None or cap is None:
-        raise FactError(f"{accelerator.id} cannot be timed: memory or power is unknown; add them with --facts my.toml")
-    memory, bandwidth, tdp = tiers[0], tiers[0].bandwidth, draws.sample(cap)
+    if not tiers or tiers[0].bandwidth is None:
+        raise FactError(f"{accelerator.id} cannot be timed: its memory is unknown; add it with --facts my.toml")
+    memory, bandwidth = tiers[0], tiers[0].bandwidth
+    tdp = draws.sample(cap) if cap else np.full(draws.n, np.nan)
     idle = draws.sample(accelerator.idle_power) if accelerator.idle_power else tdp * known("power", "idle_share")
     evidence = timing_evidence(accelerator, facts)
     spread = facts.get("uncertainty", f"chip_{evidence}")

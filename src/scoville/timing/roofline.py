@@ -140,7 +140,7 @@ class RooflineTimer:
         dynamic = joules @ features.T
         needed = dynamic / (stages * (chips.tdp_w - chips.idle_w)[:, None])
         throttled = needed > stage
-        slow = np.maximum(needed / stage, 1.0)
+        slow = np.fmax(needed / stage, 1.0)  # a cap that nobody states (NaN) throttles nothing
         stage *= slow
         return StepTime(
             stage_s=stage,
