@@ -67,6 +67,12 @@ def test_hops() -> None:
     assert [hops_count(r, TORUS) for r in (2, 4, 8, 64)] == [1, 2, 3, 6]
 
 
+def test_latencies_add_up_along_a_torus() -> None:
+    """64 chips: 2 us + 63 x 1 us per rank, and 6 hops of 3 us; through a switch one hop."""
+    for x, fixed in ((TORUS, 83e-6), (link("scale_up", 400e9, 3e-6, 64), 68e-6)):
+        assert seconds("all_reduce", 64, 0, links=(x, link("out", 50e9, 1e-5))) == pytest.approx(fixed, rel=1e-12)
+
+
 def torus_distance(side: int, axes: int) -> float:
     """Mean links between a chip and every chip but itself: the slow way, chip by chip."""
     ring = [min(i, side - i) for i in range(side)]

@@ -97,7 +97,7 @@ def by_hand(t: OperatorTable, on: Chips, x: NDArray[np.float64]) -> dict[str, fl
 
 
 @settings(max_examples=40)
-@given(CASE, PRECISION, CHIP, st.lists(STEP, min_size=1, max_size=4), st.integers(1, 3))
+@given(CASE, PRECISION, CHIP, st.lists(STEP, min_size=1, max_size=4), st.integers(1, 3), st.sampled_from([1.0, 0.05]))
 def test_the_array_path_equals_the_sum_of_its_operators(
     facts: Facts,
     case: tuple[str, Parallelism],
@@ -105,9 +105,12 @@ def test_the_array_path_equals_the_sum_of_its_operators(
     chip: str,
     steps: list[tuple[int, int, int, int, int]],
     samples: int,
+    cap: float,
 ) -> None:
+    """With a twentieth of the power, steps are throttled."""
     t = table(*case, precision)
     on = chips(facts.accelerator(chip), facts, Draws(3, samples))
+    on = replace(on, tdp_w=on.tdp_w * cap, idle_w=on.idle_w * cap, compute_power_frac=on.compute_power_frac / cap)
     x = features(t, steps)
     got = TIMER.time(t, on, x)
     assert got.stage_s.shape == got.energy_j.shape == (samples, len(steps))

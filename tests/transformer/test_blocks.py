@@ -214,3 +214,23 @@ def test_groups_without_expert_parallelism_gather_all_tokens() -> None:
         (op,) = [o for o in t.operators if o.name == name]
         assert op.span_count == 16
         assert work(t, mix, name)["link_bytes"] == 20 * 4096 * 2
+
+
+def test_experts_work_for_all_groups_and_attention_for_its_own() -> None:
+    """Mixtral, 2 groups of 4 ranks, 20 tokens of which the busiest group has 12: its attention sees 12, each of the 8
+    chips an eighth of the experts' work for 20."""
+    t = table("mixtral-8x7b", Parallelism(4, 1, 8, 2))
+    mix = uniform_mix(t.architecture, decode_sequences=20, worst_rank_frac=0.6)
+    experts = work(t, mix, "experts_up")["flop"] + work(t, mix, "experts_down")["flop"]
+    assert experts == pytest.approx(20 * 2 * 2 * 3 * 4096 * 14336 / 8, rel=1e-12)
+    assert work(t, mix, "output_projection")["flop"] == pytest.approx(12 * 2 * 4096 * 4096 / 4, rel=1e-12)
+
+
+def test_only_sampled_tokens_meet_the_vocabulary() -> None:
+    """A prompt of 1,000 and 3 decodes: 4 rows of logits, 1,003 rows of everything else."""
+    t = table("llama-3.1-8b")
+    mix = uniform_mix(t.architecture, decode_sequences=3, context_tokens=10, prefill_sequences=1, prefill_tokens=1000)
+    assert work(t, mix, "head")["flop"] == 4 * 2 * 128256 * 4096
+    assert work(t, mix, "sampling")["activation_bytes"] == 4 * 3 * 128256 * 4
+    assert work(t, mix, "norm_final")["flop"] == 4 * 5 * 4096
+    assert work(t, mix, "mlp_down")["flop"] == 1003 * 2 * 14336 * 4096

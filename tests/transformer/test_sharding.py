@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -139,13 +140,36 @@ def test_cache_under_tensor_parallelism() -> None:
 
 
 def test_the_stage_with_most_cache_counts() -> None:
-    """Qwen3.5 has full attention in every fourth of 60 layers: over 8 stages of 7 or 8 layers at most 2 of them, and at
-    most 6 linear ones: 2 x 2 x 2 x 256 x 2 bytes a token."""
+    """Qwen3.5 has full attention in every fourth of 60 layers: over 8 stages of 7 or 8 layers at most 2 of them, of
+    2 x 2 x 256 x 2 bytes a token each, and at most 6 linear ones."""
     a = load("qwen3.5-397b-a17b")
     t = operator_table(a, BF16, Parallelism(pipeline=8))
     alone = operator_table(a, BF16, Parallelism())
     assert t.cache_bytes_per_token == {None: 2 * 2 * 2 * 256 * 2}
     assert t.cache_bytes_per_sequence_bytes == pytest.approx(alone.cache_bytes_per_sequence_bytes * 6 / 45)
+
+
+@given(st.sampled_from(names()), st.integers(1, 24))
+def test_no_stage_holds_more_cache_than_the_table_says(name: str, pipeline: int) -> None:
+    """And each figure is that of some stage, counted over its own layers as a model of fewer layers."""
+    a = load(name)
+    t = operator_table(a, BF16, Parallelism(pipeline=pipeline))
+    sizes = np.sum([o.per_stage_count for o in t.operators if o.name.endswith("norm_attention")], axis=0)
+    ends = np.cumsum(sizes)
+    stages = [layout(replace(a, layers=a.layers[e - n : e]), "bf16") for e, n in zip(ends, sizes, strict=True)]
+    assert t.cache_bytes_per_sequence_bytes == pytest.approx(max(s.fixed_bytes for s in stages), rel=1e-12)
+    for w, per_token in t.cache_bytes_per_token.items():
+        by_stage = [sum(g.held_bytes_per_token for g in s.groups if g.window_tokens == w) for s in stages]
+        assert per_token == pytest.approx(max(by_stage), rel=1e-12)
+
+
+def test_a_tied_embedding_is_held_twice_in_a_pipeline() -> None:
+    """Gemma-3: the last stage multiplies with the matrix that the first one looks up."""
+    a = load("gemma-3-27b")
+    matrix = a.vocabulary * a.hidden * 2
+    for pipeline, copies in ((1, 1), (2, 2), (4, 2)):
+        parts = held(operator_table(a, BF16, Parallelism(pipeline=pipeline)))
+        assert parts["embedding"] + parts["head"] == copies * matrix
 
 
 def test_equal_operators_of_different_layers_are_one() -> None:
