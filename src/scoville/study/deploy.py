@@ -143,7 +143,7 @@ def choose(accelerator: Accelerator, facts: Facts, work: Workload) -> Choice | s
         room = float((on.memory_bytes * on.memory_use_frac - on.reserve_bytes)[0])
         return (
             f"{work.architecture.name} does not fit on up to {max(p.chips for p in tried)} x {accelerator.name}: "
-            f"{show(least, 'bytes')} of weights per chip against {show(max(room, 0.0), 'bytes')} left by the engine's reserve"
+            f"{show(least, 'bytes')} of weights per chip against {show(max(room, 0.0), 'bytes')} of room"
         )
     coarse = batch_sizes(work.shape.chunk_tokens - 1)
     found = [Deployment(p, work.steady(p, on, coarse)) for p in fitting]
