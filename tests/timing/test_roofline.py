@@ -70,7 +70,7 @@ def by_hand(t: OperatorTable, on: Chips, x: NDArray[np.float64]) -> dict[str, fl
     rows = TIMER.explain(t, on, x)
     overhead = float(on.step_overhead_s[0] * on.time_frac[0])
     stages = [overhead] * t.parallelism.pipeline
-    parts = {"compute": 0.0, "memory bandwidth": 0.0, "link": 0.0}
+    parts = {"compute_s": 0.0, "memory_s": 0.0, "link_s": 0.0, "overhead_s": overhead}
     joules = 0.0
     for row, op in zip(rows, t.operators, strict=True):
         for s, runs in enumerate(op.per_stage_count):
@@ -79,8 +79,14 @@ def by_hand(t: OperatorTable, on: Chips, x: NDArray[np.float64]) -> dict[str, fl
         joules += row.runs_count * row.link_bytes * float(on.link_j_per_byte[0])
         if op.collective is None:
             joules += row.runs_count * row.flop * float(on.compute_power_frac[0] * on.tdp_w[0]) / row.peak_flop_per_s
+            launch = float((on.launch_s[op.kind.split("_")[0]] * on.time_frac)[0]) if row.time_s else 0.0
+            rate = on.rate(op.weight_rate, op.activation_rate)[1]
+            compute = row.flop / row.peak_flop_per_s / float(on.compute_efficiency_frac[op.kind, rate][0])
+            memory = row.memory_bytes / float((on.memory_bytes_per_s * on.memory_efficiency_frac[op.kind])[0])
+            parts["compute_s" if compute > memory else "memory_s"] += row.runs_count * (row.time_s - launch)
+            parts["overhead_s"] += row.runs_count * launch
         else:
-            parts["link"] += row.runs_count * row.time_s
+            parts["link_s"] += row.runs_count * row.time_s
     latency = sum(stages) - overhead * (len(stages) - 1)
     idle = float(on.idle_w[0]) * len(stages)
     slow = max(1.0, joules / (float(on.tdp_w[0]) * len(stages) - idle) / max(stages))
@@ -88,7 +94,7 @@ def by_hand(t: OperatorTable, on: Chips, x: NDArray[np.float64]) -> dict[str, fl
     return {
         "stage_s": stage,
         "latency_s": latency * slow,
-        "link_s": parts["link"] * slow,
+        **{name: part * slow for name, part in parts.items()},
         "energy_j": (joules + idle * stage) * t.parallelism.stage_chips,
         "flop": sum(r.runs_count * r.flop for r in rows) * t.parallelism.stage_chips,
         "memory_bytes": sum(r.runs_count * r.memory_bytes for r in rows) * t.parallelism.stage_chips,

@@ -223,6 +223,9 @@ def test_experts_work_for_all_groups_and_attention_for_its_own() -> None:
     mix = uniform_mix(t.architecture, decode_sequences=20, worst_rank_frac=0.6)
     experts = work(t, mix, "experts_up")["flop"] + work(t, mix, "experts_down")["flop"]
     assert experts == pytest.approx(20 * 2 * 2 * 3 * 4096 * 14336 / 8, rel=1e-12)
+    touched = 8 * (1 - 0.75**20)
+    read = work(t, mix, "experts_down")["weight_bytes"]
+    assert read == pytest.approx(touched * 4096 * 14336 * 2 / 8, rel=1e-12)
     assert work(t, mix, "output_projection")["flop"] == pytest.approx(12 * 2 * 4096 * 4096 / 4, rel=1e-12)
 
 
