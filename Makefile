@@ -1,6 +1,6 @@
 # Everything starts from a fresh checkout with Python 3.11+ and nothing else of ours.
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint format lock clean runtime development
+.PHONY: help demo pictures test bench lint format lock clean runtime development
 
 BIN := .venv/bin
 UV ?= uv
@@ -11,6 +11,7 @@ export PYTHON
 
 help:
 	@echo "make demo    what does every token of the Azure trace cost, on which chip? writes results/own-the-token/"
+	@echo "make pictures  the demo, and its charts for the README"
 	@echo "make test    the tests"
 	@echo "make bench   every promised speed: target, measured, pass"
 	@echo "make lint    style, format, types and import rules"
@@ -26,6 +27,10 @@ development:
 
 demo: runtime
 	$(BIN)/scoville study studies/own-the-token.toml
+
+pictures: demo
+	mkdir -p docs/pictures
+	cp results/own-the-token/charts/cost-per-token.png results/own-the-token/charts/cost-against-speed.png docs/pictures/
 
 test: development
 	$(BIN)/python -m pytest
