@@ -236,6 +236,15 @@ def test_the_cap_binds() -> None:
     assert not run(case, paper_chip(), (1, 100, 1, 0, 0)).throttled.any()
 
 
+def test_a_chip_whose_power_nobody_states_has_no_cap_and_no_energy() -> None:
+    case, step = ("llama-3.1-70b", Parallelism(2, 2)), (8, 500, 1, 1, 200)
+    known, unknown = (run(case, on, step) for on in (paper_chip(), paper_chip(tdp_w=np.full(1, np.nan))))
+    np.testing.assert_array_equal(unknown.latency_s, known.latency_s)
+    np.testing.assert_array_equal(unknown.stage_s, known.stage_s)
+    assert np.isnan(unknown.energy_j).all()
+    assert not unknown.throttled.any()
+
+
 def test_the_time_factor_of_a_chip_scales_every_time() -> None:
     case = ("mixtral-8x7b", Parallelism(4, 2, 4))
     one, slow = (run(case, paper_chip(time_frac=np.array([f])), (9, 500, 1, 1, 300)) for f in (1.0, 1.7))

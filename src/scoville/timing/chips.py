@@ -119,8 +119,8 @@ def chips(accelerator: Accelerator, facts: Facts, draws: Draws) -> Chips:
     def known(subject: str, name: str) -> Array:
         return draws.sample(facts.get(subject, name))
 
-    # The large memory if its bandwidth is known, else the SRAM; the cap of a chip without a TDP is its all-in power, and
-    # one whose power nobody states has no cap and no energy (NaN).
+    # The large memory if its bandwidth is known, else the SRAM; the cap of a chip without a TDP is its all-in power,
+    # and one whose power nobody states has no cap and no energy (NaN).
     tiers = [tier for name in ("main", "sram") if (tier := accelerator.tier(name)) and tier.bandwidth]
     cap = accelerator.tdp or accelerator.all_in_power
     if not tiers or tiers[0].bandwidth is None:
