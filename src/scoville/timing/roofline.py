@@ -25,7 +25,7 @@ _BLOCK_ELEMENTS = 1 << 15  # kernels x steps x samples per block: four such arra
 
 
 @dataclass(frozen=True, slots=True)
-class _Speeds:
+class KernelSpeeds:
     """Seconds per unit of work for each operator on each chip; all (n, operators)."""
 
     compute_s_per_flop: Array
@@ -35,7 +35,8 @@ class _Speeds:
     compute_j_per_flop: Array
 
 
-def _speeds(table: OperatorTable, chips: Chips) -> _Speeds:
+def kernel_speeds(table: OperatorTable, chips: Chips) -> KernelSpeeds:
+    """What a unit of each operator's work takes on each chip, collectives less what overlap hides of them."""
     n, ops = chips.n, len(table.operators)
     compute, memory, link = np.zeros((n, ops)), np.zeros((n, ops)), np.zeros((n, ops))
     fixed, joules = np.zeros((n, ops)), np.zeros((n, ops))
@@ -53,7 +54,7 @@ def _speeds(table: OperatorTable, chips: Chips) -> _Speeds:
         fixed[:, i] = chips.launch_s["attention" if op.kind.startswith("attention") else op.kind]
         joules[:, i] = chips.compute_power_frac * chips.tdp_w / peak
     own = chips.time_frac[:, None]
-    return _Speeds(compute * own, memory * own, link * own, fixed * own, joules)
+    return KernelSpeeds(compute * own, memory * own, link * own, fixed * own, joules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ class _Plan:
     latency_s: Array
 
 
-def _plan(table: OperatorTable, speeds: _Speeds) -> _Plan:
+def _plan(table: OperatorTable, speeds: KernelSpeeds) -> _Plan:
     on_link = np.array([op.collective is not None for op in table.operators])
     runs = table.count.T
     touches = (table.flop != 0) | (table.memory_bytes != 0) | (table.link_bytes != 0)
@@ -108,7 +109,7 @@ class RooflineTimer:
     def time(self, table: OperatorTable, chips: Chips, features: Array) -> StepTime:
         """See `Timer.time`. Features (m, columns) on n chips give (n, m)."""
         n, m = chips.n, features.shape[0]
-        speeds = _speeds(table, chips)
+        speeds = kernel_speeds(table, chips)
         plan = _plan(table, speeds)
         compute_s, memory_s, link_s, launch_s, longest_s = (np.empty((n, m)) for _ in range(5))
         kernels = len(plan.flop)
@@ -160,7 +161,7 @@ class RooflineTimer:
 
     def explain(self, table: OperatorTable, chips: Chips, features: Array) -> list[OperatorTime]:
         """One step (features of shape (columns,)) on one chip (n = 1), operator by operator, in plain Python."""
-        speeds = _speeds(table, chips)
+        speeds = kernel_speeds(table, chips)
         rows = []
         for i, op in enumerate(table.operators):
             flop = sum(float(c) * float(x) for c, x in zip(table.flop[i], features, strict=True))

@@ -273,14 +273,14 @@ class Layout:
         ]
         for source in (mix.decode_pairs_tokens, mix.decode_kv_tokens, mix.prefill_pairs_tokens, mix.prefill_kv_tokens):
             columns += [r * source[w] for w in self.windows]
-        columns += [_experts_touched(tokens, e, k) for e, k in self.expert_kinds]
+        columns += [experts_touched(tokens, e, k) for e, k in self.expert_kinds]
         rows = np.empty((len(columns), *np.broadcast_shapes(*(np.shape(c) for c in columns))))
         for row, column in zip(rows, columns, strict=True):
             row[:] = column
         return rows.T  # column by column in memory, which is how it is written
 
 
-def _experts_touched(tokens: Array, experts: int, per_token: int) -> Array:
+def experts_touched(tokens: Array, experts: int, per_token: int) -> Array:
     """Expected distinct experts that the tokens touch: E (1 - (1 - k/E)^tokens), for balanced independent routing.
 
     One token of Mixtral (8 experts, 2 a token) touches 2, eight tokens touch 8 (1 - 0.75^8) = 7.2.
