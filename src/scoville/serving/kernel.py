@@ -2,9 +2,9 @@
 
 docs/simulator.md is the rule book; `reference.py` is the same in plain steps. Between events all running sequences
 decode one token a step and a step's time grows by the same number of ticks each time, so a run of steps is summed in
-closed form (a leap). A leap ends at a finish, at an arrival that could be admitted, where the cache runs out, where a sequence
-fills a window, and where another side of a piece or the power cap takes over. With `leap = False` every step is taken
-by itself, with the same result.
+closed form (a leap). A leap ends at a finish, at an arrival that could be admitted, where the cache runs out, where a
+sequence fills a window, and where another side of a piece or the power cap takes over. With `leap = False` every step is
+taken by itself, with the same result.
 """
 
 from __future__ import annotations
