@@ -3,8 +3,8 @@
 docs/simulator.md is the rule book; `reference.py` is the same in plain steps. Between events all running sequences
 decode one token a step and a step's time grows by the same number of ticks each time, so a run of steps is summed in
 closed form (a leap). A leap ends at a finish, at an arrival that could be admitted, where the cache runs out, where a
-sequence fills a window, and where another side of a piece or the power cap takes over. With `leap = False` every step is
-taken by itself, with the same result.
+sequence fills a window, and where another side of a piece or the power cap takes over. With `leap = False` every step
+is taken by itself, with the same result.
 """
 
 from __future__ import annotations
@@ -15,43 +15,45 @@ from numpy.typing import NDArray
 
 # Positions in `totals`.
 STEPS, BUSY, DECODED, PREFILLED, RECOMPUTED, PREEMPTED, MOST_SEQUENCES, MOST_BLOCKS, LEAPS, END = range(10)
-BIN_RATIO = 1.02
-HISTOGRAM_BINS = 1400  # from 1 us up: 1.02^1400 us is 1.1e6 s
-_MICROSECOND = 16 * 10**6
+_SUB_BITS = 6
+HISTOGRAM_BINS = (64 - _SUB_BITS) << _SUB_BITS
 
 _jit = numba.njit(cache=True, nogil=True, boundscheck=False)
 
 
 @_jit
-def _bin(ticks: int) -> int:
-    """Bin of a gap: 0 below 1 us, then 2 % each."""
-    if ticks <= _MICROSECOND:
-        return 0
-    return min(HISTOGRAM_BINS - 1, int(np.log(ticks / _MICROSECOND) / np.log(BIN_RATIO)) + 1)
+def gap_bin(ticks: int) -> int:
+    """Bin of a gap: 64 to the octave, at most 1.6 % wide (as in HdrHistogram); below 128 ticks a bin each."""
+    shift = max(int(np.log2(max(ticks, 1))) - _SUB_BITS, 0)
+    if ticks >> shift >= 1 << (_SUB_BITS + 1):  # the logarithm was rounded
+        shift += 1
+    elif shift > 0 and ticks >> shift < 1 << _SUB_BITS:
+        shift -= 1
+    return (shift << _SUB_BITS) + (ticks >> shift)
+
+
+@_jit
+def bin_end(index: int) -> int:
+    """The first gap beyond a bin."""
+    shift = max((index >> _SUB_BITS) - 1, 0)
+    return ((index - (shift << _SUB_BITS)) + 1) << shift
 
 
 @_jit
 def _count_gaps(histogram: NDArray[np.int64], first: int, growth: int, steps: int, each: int) -> None:
     """Add `each` gaps for every one of `steps` gaps first, first + growth, ..."""
-    if growth <= 0:
-        if growth == 0 or steps == 1:
-            histogram[_bin(first)] += steps * each
-        else:
-            for i in range(steps):
-                histogram[_bin(first + i * growth)] += each
-        return
+    if growth < 0:
+        first, growth = first + growth * (steps - 1), -growth
+    at = gap_bin(first)
     done = 0
     while done < steps:
-        at = _bin(first + done * growth)
-        if at == HISTOGRAM_BINS - 1:
-            histogram[at] += (steps - done) * each
-            return
-        upper = _MICROSECOND * BIN_RATIO**at  # gaps below it belong to this bin
-        more = min(steps - done, max(1, int((upper - (first + done * growth)) / growth)))
-        while more > 1 and _bin(first + (done + more - 1) * growth) != at:
-            more -= 1
+        end = bin_end(at)
+        more = steps - done
+        if growth > 0:
+            more = min(more, (end - first - done * growth + growth - 1) // growth)
         histogram[at] += more * each
         done += more
+        at = at + 1 if done == steps else gap_bin(first + done * growth)
 
 
 @_jit
@@ -354,13 +356,15 @@ def replay(
         steps = 1
         if leap and prefill == 0 and not preempted:
             steps = heap_keys[0] - step
-            if not full and steps > 1:
+            if not full and steps > 1 and ((steps - 1) // block + 1) * decodes > free:
                 # Steps that the free blocks last: the first one has its blocks already.
                 most = 1 + (free // decodes) * block
                 rest = free % decodes
-                while most < steps and residue[(-(step + most)) % block] <= rest:
-                    rest -= residue[(-(step + most)) % block]
+                slot = (-(step + most)) % block
+                while most < steps and residue[slot] <= rest:
+                    rest -= residue[slot]
                     most += 1
+                    slot = slot - 1 if slot > 0 else block - 1
                 steps = min(steps, most)
             for w in range(spans):
                 if windows[w] > 0 and below[w] > 0:
@@ -439,8 +443,10 @@ def replay(
         if served > 0:
             if not full and steps > 1:
                 taken = ((steps - 1) // block) * decodes
-                for i in range((steps - 1) % block):
-                    taken += residue[(-(step + 1 + i)) % block]
+                slot = (-(step + 1)) % block
+                for _ in range((steps - 1) % block):
+                    taken += residue[slot]
+                    slot = slot - 1 if slot > 0 else block - 1
                 free -= taken
             # Gaps between tokens: the new decodes had their last token when they joined, the others at the last decode.
             gap = now - spent + duration - last_decode
@@ -448,9 +454,9 @@ def replay(
                 r = new[i]
                 own = now - spent + duration - joined[r]
                 max_gap[r] = max(max_gap[r], own)
-                histogram[_bin(own)] += 1
+                histogram[gap_bin(own)] += 1
             if served > new_size:
-                histogram[_bin(gap)] += served - new_size
+                histogram[gap_bin(gap)] += served - new_size
             if steps > 1:
                 _count_gaps(histogram, duration + rise, rise, steps - 1, served)
             biggest = max(duration + rise * (steps - 1), duration + rise if steps > 1 else 0)
@@ -530,7 +536,7 @@ def replay(
                 got[r] += 1
                 if token_at[r] >= 0:
                     max_gap[r] = max(max_gap[r], now - token_at[r])
-                    histogram[_bin(now - token_at[r])] += 1
+                    histogram[gap_bin(now - token_at[r])] += 1
                 if first_token[r] < 0:
                     first_token[r] = now
                 if got[r] == output[r]:

@@ -236,7 +236,7 @@ def simulate(trace: Trace, one: Engine, replicas: int, *, leap: bool = True, thr
         preemptions_count=preempted,
         input_tokens=trace.input_tokens,
         output_tokens=trace.output_tokens,
-        gap_s=np.asarray(1e-6 * kernel.BIN_RATIO ** np.arange(kernel.HISTOGRAM_BINS)),
+        gap_s=np.array([float(kernel.bin_end.py_func(i)) for i in range(kernel.HISTOGRAM_BINS)]) * seconds,
         gap_count=np.sum([r[2] for r in results], axis=0),
         timeline_s=ends[:used] * seconds,
         timeline_sequences_count=timeline[0, :used] / widths,
