@@ -77,8 +77,7 @@ class Chips:
         """The formats in which weights and activations of the given rate classes are multiplied on this chip.
 
         The exact pair; else the same weights with wider activations; else both widened, least first. Weights stay as
-        stored.
-        Raises FactError for a chip without any rate wide enough.
+        stored. Raises FactError for a chip without any rate wide enough.
         """
         for w in _WIDER[weight]:
             for a in _WIDER[activation]:

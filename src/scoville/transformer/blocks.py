@@ -241,9 +241,7 @@ class Blocks:
             self._indexer(x, h, weight)
 
     def _indexer(self, x: Attention, h: int, weight: Format) -> None:
-        """DeepSeek-V3.2-Exp (2025): a light FP8 score of every cached token chooses the top k; repeated on each
-        rank.
-        """
+        """DeepSeek-V3.2-Exp (2025): a light FP8 score of every cached token chooses the top k, on each rank anew."""
         n = x.index_heads * x.index_head_dim
         self.gemm("indexer_q", n, x.q_lora_rank or h, weight)
         self.gemm("indexer_k", x.index_head_dim + x.index_heads, h, weight)

@@ -14,9 +14,7 @@ from scoville.transformer.step import Parallelism, Precision, Window
 
 
 def _stages(layers: tuple[Layer, ...], stages: int) -> list[tuple[Layer, ...]]:
-    """Consecutive layers per stage, as even as possible, the longer stages in the middle (the ends hold the
-    vocabulary).
-    """
+    """Consecutive layers per stage, as even as possible; longer ones in the middle, as the ends hold the vocabulary."""
     base, extra = divmod(len(layers), stages)
     order = sorted(range(stages), key=lambda s: abs(s - (stages - 1) / 2))
     sizes = [base] * stages

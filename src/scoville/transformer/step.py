@@ -1,6 +1,6 @@
 """What a step consists of: the mix of tokens that one pass through the model works on, and how the model is sharded.
 
-A step's cost depends on the mix only through a handful of numbers (`FEATURES` below); every operator's FLOP and
+A step's cost depends on the mix only through a handful of numbers (the columns of `Layout`); every operator's FLOP and
 bytes are affine in them, which is what makes timing a million steps a matrix product.
 """
 
@@ -135,15 +135,15 @@ def expert_kinds(architecture: Architecture) -> tuple[tuple[int, int], ...]:
 class StepMix:
     """What one step works on, for `m` steps at once: every array has shape (m,), totals over the replica.
 
-    decode_sequences      sequences in decode
-    decode_tokens         their query tokens (sequences x tokens per sequence; > 1 each with speculation)
-    prefill_sequences     prompts, or pieces of prompts, in this step
-    prefill_tokens        their query tokens
-    sampled_tokens        tokens whose logits are needed: decode tokens and prompts that end in this step
-    decode_pairs[w]       sum over decode query tokens of the context they see within window w (None: all)
-    decode_kv_tokens[w]   sum over decode sequences of the cached tokens read within w
-    prefill_pairs[w], prefill_kv_tokens[w]   the same for prompts
-    worst_rank_frac       share of the attention work that the busiest attention-data group has (1 without such groups)
+    decode_sequences_count   sequences in decode
+    decode_tokens            their query tokens (sequences x tokens per sequence; > 1 each with speculation)
+    prefill_sequences_count  prompts, or pieces of prompts, in this step
+    prefill_tokens           their query tokens
+    sampled_tokens           tokens whose logits are needed: decode tokens and prompts that end in this step
+    decode_pairs_tokens[w]   sum over decode query tokens of the context they see within window w (None: all)
+    decode_kv_tokens[w]      sum over decode sequences of the cached tokens read within w
+    prefill_pairs_tokens[w], prefill_kv_tokens[w]   the same for prompts
+    worst_rank_frac          share of attention work of the busiest attention-data group (1 without such groups)
     """
 
     decode_sequences_count: Array
