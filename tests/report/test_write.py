@@ -7,6 +7,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ import sample
 
 from scoville.errors import StudyError
 from scoville.facts import Range
-from scoville.report import charts, page, theme, write
+from scoville.report import charts, folder, page, theme, write
 from scoville.study.answer import Answer
 
 HOSTILE = "</script><img src=x onerror='window.pwned=1'><!--\"&\u2028"
@@ -38,8 +39,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vl_convert, "vegalite_to_png", lambda spec, **_: b"\x89PNG")
 
 
-def written(answer: Answer, folder: Path) -> list[Path]:
-    return write.write(answer, folder, Canned())  # type: ignore[arg-type]
+def written(answer: Answer, target: Path) -> list[Path]:
+    return write.write(answer, target, Canned())  # type: ignore[arg-type]
 
 
 def hostile(value: Any) -> Any:
@@ -88,12 +89,12 @@ def test_what_is_not_known_is_null_in_json() -> None:
 
 
 def test_an_earlier_result_is_replaced_whole(tmp_path: Path) -> None:
-    folder = tmp_path / "r"
-    written(sample.answer(), folder)
-    (folder / "charts" / "old.png").write_bytes(b"old")
-    written(replace(sample.answer(), title="second"), folder)
-    assert json.loads((folder / "result.json").read_text())["title"] == "second"
-    assert not (folder / "charts" / "old.png").exists()
+    target = tmp_path / "r"
+    written(sample.answer(), target)
+    (target / "charts" / "old.png").write_bytes(b"old")
+    written(replace(sample.answer(), title="second"), target)
+    assert json.loads((target / "result.json").read_text())["title"] == "second"
+    assert not (target / "charts" / "old.png").exists()
     assert [p.name for p in tmp_path.iterdir()] == ["r"]
 
 
@@ -104,9 +105,9 @@ def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-@pytest.mark.parametrize("place", ["as_json", "_pictures", "_swap"])
+@pytest.mark.parametrize("place", [(write, "as_json"), (write, "pictures"), (folder, "swap")], ids=lambda p: p[1])
 def test_a_failure_leaves_the_old_result_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, error: type[BaseException]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: tuple[ModuleType, str], error: type[BaseException]
 ) -> None:
     written(sample.answer(), tmp_path / "r")
     before = {p: p.read_bytes() for p in sorted((tmp_path / "r").rglob("*")) if p.is_file()}
@@ -114,7 +115,7 @@ def test_a_failure_leaves_the_old_result_and_nothing_else(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(write, place, fail)
+    monkeypatch.setattr(*place, fail)
     with pytest.raises(error):
         written(replace(sample.answer(), title="second"), tmp_path / "r")
     assert {p: p.read_bytes() for p in sorted((tmp_path / "r").rglob("*")) if p.is_file()} == before
