@@ -18,16 +18,15 @@ STEPS, BUSY, DECODED, PREFILLED, RECOMPUTED, PREEMPTED, MOST_SEQUENCES, MOST_BLO
 _SUB_BITS = 6
 HISTOGRAM_BINS = (64 - _SUB_BITS) << _SUB_BITS
 
-_jit = numba.njit(cache=True, nogil=True, boundscheck=False)
+_jit = numba.njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
 
 
 @_jit
 def gap_bin(ticks: int) -> int:
     """Bin of a gap: 64 to the octave, at most 1.6 % wide (as in HdrHistogram); below 128 ticks a bin each."""
-    shift = max(int(np.log2(max(ticks, 1))) - _SUB_BITS, 0)
-    if ticks >> shift >= 1 << (_SUB_BITS + 1):  # the logarithm was rounded
-        shift += 1
-    elif shift > 0 and ticks >> shift < 1 << _SUB_BITS:
+    exponent = (np.float64(max(ticks, 1)).view(np.int64) >> 52) - 1023
+    shift = max(exponent - _SUB_BITS, 0)
+    if shift > 0 and ticks >> shift < 1 << _SUB_BITS:  # rounded up to the next power of two
         shift -= 1
     return (shift << _SUB_BITS) + (ticks >> shift)
 
@@ -89,6 +88,19 @@ def _pop(keys: NDArray[np.int64], items: NDArray[np.int64], size: int) -> int:
         i = child
     keys[i], items[i] = key, item
     return size
+
+
+@_jit
+def _largest_from(steps: NDArray[np.int64], gaps: NDArray[np.int64], size: int, first: int) -> int:
+    """Largest gap of decode steps `first` and later, from the peaks: steps ascend, gaps descend; 0 if none."""
+    low, high = 0, size
+    while low < high:
+        middle = (low + high) // 2
+        if steps[middle] >= first:
+            high = middle
+        else:
+            low = middle + 1
+    return gaps[low] if low < size else 0
 
 
 @_jit
@@ -187,7 +199,9 @@ def replay(
         if prefill_first:
             waiting = stack_size > 0 or (next_arrival < n and arrival[next_arrival] <= now)
             if partial >= 0:
-                prompts_only = True
+                chunk = min(prompt[partial] + got[partial] - partial_computed, budget)
+                need = _blocks(partial_computed + chunk, block) - _blocks(partial_computed, block)
+                prompts_only = full or need <= free
             elif waiting and count < max_sequences:
                 r = stack[stack_size - 1] if stack_size > 0 else next_arrival
                 chunk = min(prompt[r] + got[r], budget)
@@ -230,6 +244,7 @@ def replay(
                                 free += _blocks(held, block)
                                 totals[RECOMPUTED] += held
                                 residue[(context[x] - entered[x]) % block] -= 1
+                                max_gap[x] = max(max_gap[x], _largest_from(peaks_at, peaks, peaks_size, entered[x] + 2))
                                 got[x] += step - entered[x]
                                 token_at[x] = last_decode if step > entered[x] else joined[x]
                                 decodes -= 1
@@ -287,7 +302,7 @@ def replay(
                 sequences += 1
                 for w in range(spans):
                     end = partial_computed + chunk
-                    v[5 + 3 * w] += end if windows[w] < 0 else min(end, windows[w] + chunk)
+                    v[5 + 3 * w] += end if windows[w] < 0 else min(end, windows[w] + chunk - 1)
                     v[6 + 3 * w] += _seen(partial_computed, chunk, windows[w])
                 partial_computed += chunk
                 done_partial = partial_computed == known
@@ -347,7 +362,6 @@ def replay(
         if tokens == 0:
             continue
         totals[MOST_SEQUENCES] = max(totals[MOST_SEQUENCES], count)
-        totals[MOST_BLOCKS] = max(totals[MOST_BLOCKS], capacity - free)
 
         # -- the step's duration, and how it grows from step to step ---------------------------------------------
         v[0], v[1], v[2], v[3] = 1, served, prefill, sequences
@@ -430,24 +444,28 @@ def replay(
         totals[BUSY] += spent
         totals[DECODED] += steps * served
         totals[PREFILLED] += prefill
+        taken = 0
+        if not full and steps > 1:
+            taken = ((steps - 1) // block) * decodes
+            slot = (-(step + 1)) % block
+            for _ in range((steps - 1) % block):
+                taken += residue[slot]
+                slot = slot - 1 if slot > 0 else block - 1
         began, ended = now, now + spent
         at = min(began // bin_ticks, timeline.shape[1] - 1)
         while began < ended:
             until = ended if at == timeline.shape[1] - 1 else min(ended, (at + 1) * bin_ticks)
             timeline[0, at] += float(until - began) * count
-            timeline[1, at] += float(until - began) * (capacity - free)
+            # Blocks are taken evenly over a leap, so that the middle of a bin has its mean.
+            share = (until - now + began - now) / (2 * spent)
+            timeline[1, at] += (until - began) * (capacity - free + taken * share)
             began = until
             at += 1
         now = ended
+        free -= taken
+        totals[MOST_BLOCKS] = max(totals[MOST_BLOCKS], capacity - free)
 
         if served > 0:
-            if not full and steps > 1:
-                taken = ((steps - 1) // block) * decodes
-                slot = (-(step + 1)) % block
-                for _ in range((steps - 1) % block):
-                    taken += residue[slot]
-                    slot = slot - 1 if slot > 0 else block - 1
-                free -= taken
             # Gaps between tokens: the new decodes had their last token when they joined, the others at the last decode.
             gap = now - spent + duration - last_decode
             for i in range(new_size):
@@ -503,16 +521,7 @@ def replay(
                         if computed + 1 < windows[w]:
                             below[w] -= 1
                             crossing[w, (step + windows[w] - 1 - computed) % (widest + 1)] -= 1
-                # The largest gap from its second decode on: the first peak after it joined.
-                low, high = 0, peaks_size
-                while low < high:
-                    middle = (low + high) // 2
-                    if peaks_at[middle] > entered[r] + 1:
-                        high = middle
-                    else:
-                        low = middle + 1
-                if low < peaks_size:
-                    max_gap[r] = max(max_gap[r], peaks[low])
+                max_gap[r] = max(max_gap[r], _largest_from(peaks_at, peaks, peaks_size, entered[r] + 2))
                 finish[r] = now
                 finished += 1
                 running[r] = False
