@@ -129,7 +129,8 @@ def chips(accelerator: Accelerator, facts: Facts, draws: Draws) -> Chips:
     idle = draws.sample(accelerator.idle_power) if accelerator.idle_power else tdp * known("power", "idle_share")
     evidence = timing_evidence(accelerator, facts)
     spread = facts.get("uncertainty", f"chip_{evidence}")
-    own_error = replace(spread, subject=accelerator.id, name="timing_error", driver="")
+    family = facts.find("timing-family", accelerator.id)
+    own_error = replace(spread, subject=str(family.value) if family else accelerator.id, name="timing_error", driver="")
     rates = sorted({a for pair in accelerator.compute for a in pair})
     compute_classes: list[str] = [c for c in CLASSES if c not in ("elementwise", "collective")]
     efficiency = {(c, r): known("efficiency", f"{c}_compute_{r}") for c in compute_classes for r in rates} | {
