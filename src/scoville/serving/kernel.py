@@ -9,6 +9,8 @@ is taken by itself, with the same result.
 
 from __future__ import annotations
 
+import math
+
 import numba
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +26,7 @@ _jit = numba.njit(cache=True, nogil=True, boundscheck=False, error_model="numpy"
 @_jit
 def gap_bin(ticks: int) -> int:
     """Bin of a gap: 64 to the octave, at most 1.6 % wide (as in HdrHistogram); below 128 ticks a bin each."""
-    exponent = (np.float64(max(ticks, 1)).view(np.int64) >> 52) - 1023
-    shift = max(exponent - _SUB_BITS, 0)
+    shift = max(math.frexp(max(ticks, 1))[1] - 1 - _SUB_BITS, 0)
     if shift > 0 and ticks >> shift < 1 << _SUB_BITS:  # rounded up to the next power of two
         shift -= 1
     return (shift << _SUB_BITS) + (ticks >> shift)
