@@ -184,6 +184,8 @@ def replay(
     v = np.zeros(size, np.int64)
     growth = np.zeros(size, np.int64)
     now, step, decodes, free = 0, 0, 0, capacity
+    turn = 0  # (-step) mod block: the residue whose decodes need a block in the next step
+    bin_now, bin_until = 0, bin_ticks  # the time bin that holds `now`, and its end
     partial, partial_computed = -1, 0
     next_arrival, count, last_decode = 0, 0, 0
     joules = 0.0
@@ -210,7 +212,7 @@ def replay(
                 prompts_only = free - need >= watermark or (count == 0 and free >= need)
         served = 0 if prompts_only else decodes
         if served > 0 and not full:
-            need = residue[(-step) % block]
+            need = residue[turn]
             if need <= free:
                 free -= need
             else:
@@ -375,7 +377,7 @@ def replay(
                 # Steps that the free blocks last: the first one has its blocks already.
                 most = 1 + (free // decodes) * block
                 rest = free % decodes
-                slot = (-(step + most)) % block
+                slot = turn - 1 if turn > 0 else block - 1  # a whole number of rounds after the first step
                 while most < steps and residue[slot] <= rest:
                     rest -= residue[slot]
                     most += 1
@@ -447,21 +449,26 @@ def replay(
         totals[PREFILLED] += prefill
         taken = 0
         if not full and steps > 1:
-            taken = ((steps - 1) // block) * decodes
-            slot = (-(step + 1)) % block
-            for _ in range((steps - 1) % block):
+            rounds = (steps - 1) // block
+            taken = rounds * decodes
+            slot = turn - 1 if turn > 0 else block - 1
+            for _ in range(steps - 1 - rounds * block):
                 taken += residue[slot]
                 slot = slot - 1 if slot > 0 else block - 1
         began, ended = now, now + spent
-        at = min(began // bin_ticks, timeline.shape[1] - 1)
+        while bin_now < timeline.shape[1] - 1 and bin_until <= began:
+            bin_now += 1
+            bin_until += bin_ticks
+        at, bound = bin_now, bin_until
         while began < ended:
-            until = ended if at == timeline.shape[1] - 1 else min(ended, (at + 1) * bin_ticks)
+            until = ended if at == timeline.shape[1] - 1 else min(ended, bound)
             timeline[0, at] += float(until - began) * count
             # Blocks are taken evenly over a leap, so that the middle of a bin has its mean.
             share = (until - now + began - now) / (2 * spent)
             timeline[1, at] += (until - began) * (capacity - free + taken * share)
             began = until
             at += 1
+            bound += bin_ticks
         now = ended
         free -= taken
         totals[MOST_BLOCKS] = max(totals[MOST_BLOCKS], capacity - free)
@@ -505,6 +512,7 @@ def replay(
                         below[w] -= crossing[w, slot]
                         crossing[w, slot] = 0
             step += steps
+            turn = (turn - steps) % block
             while heap_size > 0 and heap_keys[0] <= step:
                 key, r = heap_keys[0], heap_items[0]
                 heap_size = _pop(heap_keys, heap_items, heap_size)
