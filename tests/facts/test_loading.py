@@ -158,6 +158,63 @@ REFUSED = {
 }
 
 
+OUTSIDE = {
+    "engine.token_budget": ("0 tokens", "at least 1"),
+    "engine.memory_fraction": ("105 %", "more than 0 and at most 1"),
+    "h100-sxm.memory_bandwidth": ("-5 TB/s", "more than 0"),
+    "h100-sxm.compute_bf16": ("0 TFLOP/s", "more than 0"),
+    "h100-sxm.tdp": ("0 W", "more than 0"),
+    "h100-sxm.rent_3yr": ("-1 USD/h", "more than 0"),
+    "h100-sxm.memory_capacity": ("-80 GB", "more than 0"),
+    "h100-sxm.scale_up_domain": ("0 chips", "at least 1"),
+    "h100-sxm.scale_up_latency": ("-1 us", "at least 0"),
+    "efficiency.gemm_memory": ("0", "more than 0 and at most 1"),
+    "collective.overlap_all_reduce": ("1.2", "at least 0 and at most 1"),
+    "launch.gemm": ("-1 us", "at least 0"),
+    "power.idle_share": ("110 %", "at least 0 and at most 1"),
+    "site.network_share": ("100 %", "at least 0 and less than 1"),
+    "site.pue": ("0.9 ratio", "at least 1"),
+    "site.it_life": ("0 years", "more than 0"),
+    "terms-neocloud.wacc": ("-1 %", "at least 0 and at most 1"),
+    "terms-neocloud.facility": ("-10 USD/W", "at least 0"),
+    "default-range.measured": ("100 %", "at least 0 and less than 1"),
+    "default-link.domain": ("0 chips", "at least 1"),
+}
+
+
+@pytest.mark.parametrize("key", OUTSIDE)
+def test_values_that_nothing_can_be_computed_with_are_refused(read: Read, key: str) -> None:
+    value, expected = OUTSIDE[key]
+    with pytest.raises(FactError) as refused:
+        read(fact(key, value=value))
+    assert str(refused.value).endswith(f"my.toml:1: [{key}] value is {value}; expected {expected}")
+
+
+def test_the_ends_of_a_range_are_held_to_the_same(read: Read) -> None:
+    for field, value in (("low", "0 TB/s"), ("high", "-1 TB/s")):
+        with pytest.raises(FactError, match=rf"{field} is {value}; expected more than 0"):
+            read(fact("h100-sxm.memory_bandwidth", value="3 TB/s", **{field: value}))
+
+
+def test_what_is_computed_with_keeps_its_measure(read: Read) -> None:
+    for key, value in (("efficiency.gemm_memory", "3 TB/s"), ("site.electricity", "8 %"), ("engine.block_tokens", "x")):
+        with pytest.raises(UnitError, match="value: "):
+            read(fact(key, value=value))
+    assert read(fact("terms-neocloud.electricity", value="0.1 USD/kWh")).get("terms-neocloud", "electricity")
+    with pytest.raises(UnitError):
+        read(fact("terms-neocloud.electricity", value="0.1 USD/W"))
+
+
+def test_a_default_range_stays_inside_of_what_is_possible(read: Read) -> None:
+    def bounds(key: str, value: str) -> tuple[float, float]:
+        f = read(fact(key, value=value).replace("measured", "estimated")).get(*key.split("."))
+        return f.low, f.high
+
+    assert bounds("engine.memory_fraction", "0.95") == pytest.approx((0.76, 1.0))
+    assert bounds("site.pue", "1.1 ratio") == pytest.approx((1.0, 1.32))
+    assert bounds("site.network_share", "90 %") == pytest.approx((0.72, 0.9))
+
+
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_is_refused_with_which_sentence(read: Read, case: str) -> None:
     text, says, teaches = REFUSED[case]

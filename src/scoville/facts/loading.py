@@ -55,17 +55,19 @@ def load(user_files: Sequence[Path] = ()) -> Facts:
     ranges: dict[str, Fact] = {}
     facts: dict[str, Fact] = {}
     origins: dict[str, _File] = {}
+    measures: dict[tuple[str, str], str] = {}
     for file in files:
         for key, name, table, place in _entries(file):
             subject = subjects[aliases[normal(key)]]
-            fact = _fact(subject, name, table, place, sources, user=file.user)
+            fact = _fact(subject, name, table, place, sources, _measure(subject, name, place, measures), file.user)
             if origins.get(fact.key) is file or (fact.key in facts and not file.user):
                 raise FactError(f"{place}: the fact {fact.key} is already at {facts[fact.key].place}")
             facts[fact.key], origins[fact.key] = fact, file
+            measures.setdefault((subject.id, name), fact.measure)
             if subject.id == "default-range":
                 ranges[name] = fact
     remarks = {s.citation: s.note for s in sources.values() if s.note}
-    return Facts(subjects, [_with_range(f, ranges) for f in facts.values()], remarks)
+    return Facts(subjects, [_with_range(f, ranges, _domain(subjects[f.subject], f)) for f in facts.values()], remarks)
 
 
 def _bundled() -> list[_File]:
@@ -159,8 +161,30 @@ def _entries(file: _File) -> Iterator[tuple[str, str, dict[str, Any], str]]:
                     yield subject, name, one, file.at(subject, name, nth)
 
 
+def _measure(subject: Subject, name: str, place: str, known: dict[tuple[str, str], str]) -> str | None:
+    """The measure that a fact must have; None where its unit may decide.
+
+    A chip's facts have theirs by name. What else is computed with keeps the measure of its first entry, an owner's
+    terms that of the site.
+    """
+    if subject.category != "accelerator":
+        if names.domain(subject.category, subject.id, name) is None:
+            return None
+        return known.get((subject.id, name), known.get(("site", name)) if subject.category == "site" else None)
+    measure = names.measure(name)
+    if measure is None:
+        raise FactError(f"{place}: an accelerator has no fact '{name}'; {nearest(name, names.known())}")
+    return measure
+
+
 def _fact(
-    subject: Subject, name: str, table: dict[str, Any], place: str, sources: dict[str, SourceEntry], *, user: bool
+    subject: Subject,
+    name: str,
+    table: dict[str, Any],
+    place: str,
+    sources: dict[str, SourceEntry],
+    measure: str | None,
+    user: bool,
 ) -> Fact:
     entry = check(FactEntry, table, place)
     source = sources.get(entry.source)
@@ -170,12 +194,9 @@ def _fact(
         field = "as_of" if kind else "kind"
         known = "" if source else f" ('{entry.source}' is no id of a source; {nearest(entry.source, sources)})"
         raise FactError(f"{place}: the field '{field}' is missing here and in its source{known}")
-    measure: str | None = None
-    if subject.category == "accelerator":
-        measure = names.measure(name)
-        if measure is None:
-            raise FactError(f"{place}: an accelerator has no fact '{name}'; {nearest(name, names.known())}")
-    value, low, high, measure, unit = _quantities(entry, measure, place, name)
+    value, low, high, measure, unit = _quantities(
+        entry, measure, place, name, names.domain(subject.category, subject.id, name)
+    )
     exact = isinstance(value, str) or (measure == "count" and low == high)
     return Fact(
         subject=subject.id,
@@ -199,7 +220,7 @@ def _fact(
 
 
 def _quantities(
-    entry: FactEntry, measure: str | None, place: str, name: str
+    entry: FactEntry, measure: str | None, place: str, name: str, domain: names.Domain | None
 ) -> tuple[float | str, float, float, str, str]:
     """(value, low, high, measure, unit as written); the bounds are the value where none were given.
 
@@ -217,6 +238,9 @@ def _quantities(
     value = units.parse(text, measure, f"{place} value")
     low = value if entry.low is None else units.parse(str(entry.low), measure, f"{place} low")
     high = value if entry.high is None else units.parse(str(entry.high), measure, f"{place} high")
+    for field, number in (("value", value), ("low", low), ("high", high)):
+        if domain is not None and number not in domain:
+            raise FactError(f"{place} {field} is {getattr(entry, field)}; expected {domain}")
     if not low <= value <= high:
         raise FactError(f"{place}: expected low <= value <= high, got {entry.low}, {text}, {entry.high}")
     if entry.direction is not None:
@@ -230,8 +254,12 @@ def _quantities(
     return value, low, high, measure, unit
 
 
-def _with_range(fact: Fact, ranges: dict[str, Fact]) -> Fact:
-    """The fact with the default spread of its kind where its source gave no range.
+def _domain(subject: Subject, fact: Fact) -> names.Domain | None:
+    return names.domain(subject.category, subject.id, fact.name)
+
+
+def _with_range(fact: Fact, ranges: dict[str, Fact], domain: names.Domain | None) -> Fact:
+    """The fact with the default spread of its kind where its source gave no range, inside of its domain.
 
     Texts, counts, fixed facts and capacities (which are built, not measured) stay as they are.
     """
@@ -241,4 +269,7 @@ def _with_range(fact: Fact, ranges: dict[str, Fact]) -> Fact:
         return fact
     spread = ranges[fact.kind].number
     low, high = sorted((fact.value * (1 - spread), fact.value * (1 + spread)))
+    if domain is not None:
+        low = max(low, domain.low)
+        high = min(high, fact.value if domain.high_open and high >= domain.high else domain.high)
     return replace(fact, low=low, high=high, range_is_default=True)

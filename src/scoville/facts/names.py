@@ -1,11 +1,15 @@
 """The fact names of an accelerator, each with its measure: the vocabulary that catches typing errors.
 
 `FACTS` are the names that `Accelerator` and later rooms read; `REMARKS` are further figures kept for the record.
+`domain` says which values a fact may have that something is computed from.
 """
 
 from __future__ import annotations
 
+import math
 import re
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 FORMATS = ("fp32", "bf16", "fp8", "int8", "fp4", "int4")
 _FORMAT = "(" + "|".join(FORMATS) + ")"
@@ -93,3 +97,78 @@ def known() -> tuple[str, ...]:
     """Every allowed name, for error sentences; mixed compute rates are represented by the common ones."""
     compute = [f"compute_{f}" for f in FORMATS]
     return (*compute, "compute_fp4_bf16", "compute_fp4_fp8", "compute_int4_bf16", *FACTS, *REMARKS)
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """The values that a fact may have: from `low` to `high`, each end itself only where it is not open."""
+
+    low: float
+    high: float = math.inf
+    low_open: bool = False
+    high_open: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        above = value > self.low if self.low_open else value >= self.low
+        return above and math.isfinite(value) and (value < self.high if self.high_open else value <= self.high)
+
+    def __str__(self) -> str:
+        """In words, for an error sentence.
+
+        >>> str(Domain(0.0, low_open=True)), str(Domain(0.0, 1.0, high_open=True))
+        ('more than 0', 'at least 0 and less than 1')
+        """
+        low = f"{'more than' if self.low_open else 'at least'} {self.low:g}"
+        high = f"{'less than' if self.high_open else 'at most'} {self.high:g}"
+        return low if self.high == math.inf else f"{low} and {high}"
+
+
+POSITIVE = Domain(0.0, low_open=True)
+NOT_NEGATIVE = Domain(0.0)
+ONE_OR_MORE = Domain(1.0)
+SHARE = Domain(0.0, 1.0)
+PART = Domain(0.0, 1.0, low_open=True)
+LESS_THAN_ALL = Domain(0.0, 1.0, high_open=True)
+
+# Facts of a chip are more than 0, except for these.
+_OF_CHIPS = {
+    **dict.fromkeys(("*_latency", "idle_power", "bom_*", "spare_arrays_per_slice"), NOT_NEGATIVE),
+    **dict.fromkeys(("*_domain", "slices", "arrays_per_slice", "array_rows", "array_columns"), ONE_OR_MORE),
+}
+_OF_SITES = {
+    **dict.fromkeys(("facility_life", "it_life", "all_in_per_tdp", "purchase_factor"), POSITIVE),
+    **dict.fromkeys(("load", "failure_cost", "wacc"), SHARE),
+    "network_share": LESS_THAN_ALL,
+    "pue": ONE_OR_MORE,
+}
+# By category or subject, then by both names; the first pattern that fits counts, and else the fact is not negative.
+_DOMAINS = {
+    "accelerator": {f"*.{name}": d for name, d in _OF_CHIPS.items()} | {"*": POSITIVE},
+    "site": {f"*.{name}": d for name, d in _OF_SITES.items()},
+    "timing": {
+        **dict.fromkeys(("efficiency.*", "collective.*_bandwidth", "engine.memory_fraction"), PART),
+        "collective.overlap_*": SHARE,
+        **dict.fromkeys(("engine.*_tokens", "engine.token_budget"), ONE_OR_MORE),
+        "uncertainty.*": POSITIVE,
+    },
+    "power": {"power.*_share": SHARE},
+    "rule": {
+        "default-link.domain": ONE_OR_MORE,
+        "default-link.*_bandwidth": POSITIVE,
+        "default-power.idle_per_tdp": SHARE,
+        "default-range.*": LESS_THAN_ALL,
+    },
+}
+
+
+def domain(category: str, subject: str, name: str) -> Domain | None:
+    """What a numeric fact may be (SI values); None for those of companies, claims and others, which nothing reads.
+
+    >>> str(domain("accelerator", "h100-sxm", "tdp")), str(domain("site", "site", "pue"))
+    ('more than 0', 'at least 1')
+    """
+    patterns = _DOMAINS.get(category, _DOMAINS.get(subject))
+    if patterns is None:
+        return None
+    key = f"{subject}.{name}"
+    return next((d for pattern, d in patterns.items() if fnmatchcase(key, pattern)), NOT_NEGATIVE)
