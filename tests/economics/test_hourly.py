@@ -224,8 +224,8 @@ def test_a_price_stated_for_an_owner_is_what_that_owner_pays(fact: Make, chip: M
 
 def test_a_system_price_may_include_the_network(fact: Make, chip: Make, facts: Facts) -> None:
     watts = fact("all_in_power", 2_100.0, "w")
-    bare = own(chip(watts, fact("price_system", 50_000.0, "usd", note="rack share, without networking")), facts)
-    full = own(chip(watts, fact("price_system", 50_000.0, "usd", note="rack share, with networking")), facts)
+    bare = own(chip(watts, fact("price_system", 50_000.0, "usd", includes=("server",))), facts)
+    full = own(chip(watts, fact("price_system", 50_000.0, "usd", includes=("server", "network"))), facts)
     assert bare.parts is not None
     assert full.parts is not None
     assert full.parts.system_network_usd_per_h[0] == 0
@@ -276,36 +276,36 @@ def test_a_price_of_another_month_is_said(fact: Make, chip: Make, facts: Facts) 
         assert (f"price_chip is of {as_of}, asked for {asked}" in notes) == said, as_of
 
 
-def test_rent_is_the_newest_quote_up_to_the_vintage(h100: Accelerator, facts: Facts) -> None:
+def test_rent_is_the_newest_quote_up_to_the_vintage(h100: Accelerator) -> None:
     for vintage, usd, notes in (
         ("2026-04", 1.30, ()),
         ("2026-08", 1.30, ("rent_3yr is of 2026-04, asked for 2026-08",)),
         ("2026-09", 2.00, ()),
         ("", 2.00, ()),
     ):
-        cost = rented(h100, facts, CENTRAL, vintage=vintage)
+        cost = rented(h100, CENTRAL, vintage=vintage)
         assert isinstance(cost, HourlyCost)
         assert (float(cost.total_usd_per_h[0]), cost.notes, cost.parts) == (usd, notes, None)
 
 
-def test_rent_that_is_not_offered_says_why(h100: Accelerator, chip: Make, fact: Make, facts: Facts) -> None:
+def test_rent_that_is_not_offered_says_why(h100: Accelerator, chip: Make, fact: Make) -> None:
     jalapeno = chip(fact("price_chip", 22_500.0, "usd"), name="Jalapeño")
-    assert rented(jalapeno, facts, CENTRAL, vintage="2026-09") == NotOffered("rent", "nobody rents Jalapeño")
-    spot = rented(h100, facts, CENTRAL, vintage="2026-09", term="spot")
+    assert rented(jalapeno, CENTRAL, vintage="2026-09") == NotOffered("rent", "nobody rents Jalapeño")
+    spot = rented(h100, CENTRAL, vintage="2026-09", term="spot")
     assert isinstance(spot, NotOffered)
     assert spot.reason.endswith("known terms: 3yr, 1yr")
-    early = rented(h100, facts, CENTRAL, vintage="2026-01")
+    early = rented(h100, CENTRAL, vintage="2026-01")
     assert isinstance(early, NotOffered)
     assert early.reason.endswith("up to 2026-01; the first price is of 2026-04")
 
 
-def test_the_market_s_quote_comes_before_a_seller_s(fact: Make, chip: Make, facts: Facts) -> None:
+def test_the_market_s_quote_comes_before_a_seller_s(fact: Make, chip: Make) -> None:
     quotes: tuple[Fact, ...] = tuple(
         fact("rent_3yr", usd, "usd_per_h", vintage="2026-04", owner=owner)
         for usd, owner in ((2.5, "hyperscaler"), (2.0, ""), (1.5, "neocloud"))
     )
-    cost = rented(chip(*quotes), facts, CENTRAL, vintage="2026-04")
-    sellers = rented(chip(quotes[0], quotes[2]), facts, CENTRAL, vintage="2026-04")
+    cost = rented(chip(*quotes), CENTRAL, vintage="2026-04")
+    sellers = rented(chip(quotes[0], quotes[2]), CENTRAL, vintage="2026-04")
     assert isinstance(cost, HourlyCost)
     assert isinstance(sellers, HourlyCost)
     assert (cost.total_usd_per_h[0], sellers.total_usd_per_h[0]) == (2.0, 1.5)
@@ -326,6 +326,6 @@ def test_terms_out_of_range_are_refused(fields: dict[str, Any], message: str) ->
         replace(TERMS, **fields)
 
 
-def test_an_unknown_rental_term_is_refused(h100: Accelerator, facts: Facts) -> None:
+def test_an_unknown_rental_term_is_refused(h100: Accelerator) -> None:
     with pytest.raises(StudyError, match="rental term is '2yr'; allowed: 3yr, 1yr, on_demand, spot"):
-        rented(h100, facts, CENTRAL, vintage="2026-04", term="2yr")  # type: ignore[arg-type]
+        rented(h100, CENTRAL, vintage="2026-04", term="2yr")  # type: ignore[arg-type]

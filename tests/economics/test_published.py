@@ -33,11 +33,12 @@ class Row:
     published: dict[str, float]
     vintage: str = "2026-04"
     contract: bool = False
-    note: str = ""
+    includes: tuple[str, ...] = ()
 
     def predicted(self, fact: Make, chip: Make, facts: Facts, owner: str, factor: float | None = None) -> float:
         """The cost; at another purchase factor than the facts', by its being linear in equipment bought at it."""
-        price = fact(self.price_name, self.price_usd, "usd", owner=owner if self.contract else "", note=self.note)
+        for_whom = owner if self.contract else ""
+        price = fact(self.price_name, self.price_usd, "usd", owner=for_whom, includes=self.includes)
         accelerator = chip(price, fact("all_in_power", self.all_in_w, "w"))
         cost = owned(accelerator, facts, Draws.central(), OwnershipTerms(owner, self.vintage))  # type: ignore[arg-type]
         assert isinstance(cost, HourlyCost)
@@ -70,7 +71,7 @@ SEPTEMBER = (
     Row("H100", 28_000, "price_chip", 1_370, both(1.17, 1.55), "2026-09"),
     Row("H200", 32_000, "price_chip", 1_370, both(1.22, 1.59), "2026-09"),
     Row("B200", 35_000, "price_chip", 1_710, both(1.73, 2.07), "2026-09"),
-    Row("B300", 61_900, "price_system", 1_900, both(2.26, 2.52), "2026-09", note="with server and network"),
+    Row("B300", 61_900, "price_system", 1_900, both(2.26, 2.52), "2026-09", includes=("server", "network")),
     Row("GB200", 50_000, "price_system", 1_870, both(1.86, 2.26), "2026-09"),
     Row("GB300", 55_500, "price_system", 2_120, both(2.31, 2.79), "2026-09"),
     Row("VR200", 108_300, "price_system", 3_300, {"hyperscaler": 3.61}, "2026-09"),

@@ -64,8 +64,8 @@ def test_an_unknown_bill_of_materials_is_one_bar(fact: Make, chip: Make, facts: 
     assert sum(b.base_usd_per_token for b in bars) == pytest.approx(1.0, rel=1e-12)
 
 
-def test_rent_is_one_bar(h100: Accelerator, facts: Facts) -> None:
-    rent = rented(h100, facts, Draws.central(), vintage="2026-04")
+def test_rent_is_one_bar(h100: Accelerator) -> None:
+    rent = rented(h100, Draws.central(), vintage="2026-04")
     assert isinstance(rent, HourlyCost)
     (bar,) = waterfall(rent, 0.5)
     assert (bar.name, bar.base_usd_per_token) == ("rent", 0.5)

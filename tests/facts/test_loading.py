@@ -151,11 +151,26 @@ REFUSED = {
     "date": (fact("h100-sxm.tdp", value="7 W").replace("2026-11", "November"), "'November' is no date", "YYYY-MM"),
     "vintage": (fact("h100-sxm.tdp", value="7 W", vintage="2026"), "'2026' is no month", "YYYY-MM"),
     "direction": (fact("h100-sxm.tdp", value="7 W", direction="both"), "direction belongs to", "'tdp'"),
+    "includes": (
+        f'[b300-sxm.price_system]\nvalue = "9 USD"\nincludes = ["rack"]\n{GROUND}',
+        "includes is 'rack'",
+        "'network'",
+    ),
+    "includes of another": (f'[h100.tdp]\nvalue = "7 W"\nincludes = ["server"]\n{GROUND}', "not to 'tdp'", "system"),
     "subject": (fact("h10-sxm.tdp", value="7 W"), "unknown subject 'h10-sxm'", "'h100-sxm'"),
     "twice": (f'[[h100-sxm.tdp]]\nvalue = "7 W"\n{GROUND}' * 2, "is already at", ""),
     "outside": ("tdp = 700\n", "'tdp' stands outside a table", ""),
     "syntax": ('[h100-sxm.tdp]\nvalue = "700 W\n', "my.toml:2: is not valid TOML", ""),
 }
+
+
+def test_the_price_of_a_system_says_what_it_includes(read: Read, bundled: Facts) -> None:
+    text = f'[h100.price_system]\nvalue = "40000 USD"\nincludes = ["server", "network"]\n{GROUND}'
+    assert read(text).get("h100", "price_system").includes == ("server", "network")
+    prices = [f for chip in bundled.accelerators() for f in chip.facts.get("price_system", ())]
+    assert {f.subject: f.includes for f in prices} == dict.fromkeys(
+        ("blackhole", "gb200-nvl72", "gb300-nvl72", "mi455x", "vr200-nvl72"), ("server",)
+    ) | {"b300-sxm": ("server", "network")}
 
 
 OUTSIDE = {

@@ -38,19 +38,14 @@ def crf(rate_frac: ArrayLike, life_s: ArrayLike) -> Array:
     return np.where(rate == 0, 1 / years, safe / -np.expm1(-years * np.log1p(safe)))
 
 
-def hourly(capex_usd: ArrayLike, rate_frac: ArrayLike, life_s: ArrayLike, residual_usd: ArrayLike = 0.0) -> Array:
-    """USD per hour that repays a purchase with interest and leaves its residual value. Broadcasts.
+def hourly(capex_usd: ArrayLike, rate_frac: ArrayLike, life_s: ArrayLike) -> Array:
+    """USD per hour that repays a purchase with interest and leaves nothing: capex x CRF / 8760 h. Broadcasts.
 
-    The residual comes back at the end of the life, so it saves its own annuity less the interest it ties up:
-    ((capex - residual) x CRF + residual x rate) / 8760 h. Raises ValueError as `crf`.
+    Raises ValueError as `crf`.
 
     35,000 USD at 8 % over 5 years cost 35,000 x 0.250456 / 8760 h = 1.00 USD/h:
 
     >>> round(float(hourly(35_000, 0.08, 5 * YEAR_S)), 3)
     1.001
-    >>> round(float(hourly(35_000, 0.08, 5 * YEAR_S, residual_usd=7_000)), 3)
-    0.864
     """
-    capex, rate = np.asarray(capex_usd, dtype=np.float64), np.asarray(rate_frac, dtype=np.float64)
-    residual = np.asarray(residual_usd, dtype=np.float64)
-    return ((capex - residual) * crf(rate, life_s) + residual * rate) / YEAR_H
+    return np.asarray(capex_usd, dtype=np.float64) * crf(rate_frac, life_s) / YEAR_H

@@ -7,7 +7,6 @@ facility's life; site power (PUE inside) x average load x electricity; operation
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, fields
 from typing import Literal
 
@@ -81,35 +80,18 @@ def _words(name: str) -> str:
     return name.removesuffix("_usd_per_h").replace("system_network", "system_and_network").replace("_", " ")
 
 
-def _includes_network(note: str) -> bool:
-    """Whether the note of a system's price says that its value is with the network; a word on low or high is not that.
-
-    >>> _includes_network("IT cluster per GPU, with server and network")
-    True
-    >>> _includes_network("without networking"), _includes_network("high is with networking, value without")
-    (False, False)
-    """
-    return any(
-        re.search(r"\b(with|incl\w*)\b.*\bnetwork", clause) and not re.search(r"\bwithout\b|\b(low|high) is\b", clause)
-        for clause in re.split("[;:,]", note.lower())
-    )
-
-
 def _dated(fact: Fact, vintage: str) -> str:
     """A remark when a figure is of another month than asked, else ''; '2026' may be any of its months."""
     date = (fact.vintage or fact.as_of)[:7]
     return "" if not vintage or vintage.startswith(date) else f"{fact.name} is of {date}, asked for {vintage}"
 
 
-def rented(
-    accelerator: Accelerator, facts: Facts, draws: Draws, *, vintage: str, term: Term = "3yr"
-) -> HourlyCost | NotOffered:
+def rented(accelerator: Accelerator, draws: Draws, *, vintage: str, term: Term = "3yr") -> HourlyCost | NotOffered:
     """Market price of an hour: the newest quote up to the vintage. Raises StudyError for an unknown term.
 
-    `facts` is in the signature so that rented and owned are called alike. Among quotes of one month the one without an
+    Among quotes of one month the one without an
     owner is the market's; else the cheapest counts.
     """
-    del facts
     if term not in TERMS:
         raise StudyError(f"prices: rental term is '{term}'; allowed: {', '.join(TERMS)}")
     offers = {t: accelerator.facts.get(f"rent_{t}", ()) for t in TERMS}
@@ -210,8 +192,8 @@ def _bottom_up(accelerator: Accelerator, reading: Reading, price: Fact, power: P
     is_system = price.name == "price_system"
     server = zero if is_system else reading.term("system_adder") * factor
     network = zero
-    if is_system and _includes_network(price.note):
-        reading.notes.append("price_system includes networking")
+    if is_system and "network" in price.includes:
+        reading.notes.append(f"{price.name} includes networking")
     else:
         share = reading.term("network_share")
         network = (paid + server) * share / (1 - share)

@@ -197,6 +197,8 @@ def _fact(
     value, low, high, measure, unit = _quantities(
         entry, measure, place, name, names.domain(subject.category, subject.id, name)
     )
+    if entry.includes and name != "price_system":
+        raise FactError(f"{place}: includes belongs to the price of a system, not to '{name}'")
     exact = isinstance(value, str) or (measure == "count" and low == high)
     return Fact(
         subject=subject.id,
@@ -214,6 +216,7 @@ def _fact(
         owner=entry.owner,
         driver=entry.driver,
         note=entry.note,
+        includes=tuple(entry.includes),
         place=place,
         user=user,
     )

@@ -21,8 +21,9 @@ class Fact:
     text fact, whose `value` is a str and whose bounds are NaN). `low <= value <= high` always holds; where the
     source gave no range the default for `kind` was applied and `range_is_default` is True. `driver` names the group
     that is drawn once per Monte Carlo sample ("" = drawn alone). `vintage` (YYYY-MM) and `owner` are set where the
-    figure only holds for that month or that kind of owner. `place` is file, line and table of the entry; `user` is
-    True when it came from a user's own file.
+    figure only holds for that month or that kind of owner. `includes` is what the price of a system covers beside the
+    chip ("server", "network"). `place` is file, line and table of the entry; `user` is True when it came from a user's
+    own file.
     """
 
     subject: str
@@ -41,6 +42,7 @@ class Fact:
     owner: str = ""
     driver: str = ""
     note: str = ""
+    includes: tuple[str, ...] = ()
     place: str = ""
     user: bool = False
 

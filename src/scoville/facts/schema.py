@@ -62,6 +62,7 @@ class FactEntry(_Table):
     vintage: str = ""
     owner: str = ""
     direction: Literal["both", "unknown"] | None = None
+    includes: list[Literal["server", "network"]] = []
 
     @field_validator("vintage")
     @classmethod
@@ -77,6 +78,8 @@ class FactEntry(_Table):
             raise ValueError("is empty; expected who says so")
         return value
 
+
+_LISTS = ("aliases", "includes")
 
 T = TypeVar("T", bound=_Table)
 
@@ -98,5 +101,5 @@ def check(schema: type[T], table: dict[str, Any], where: str) -> T:
             reason = f"{name} is '{first['input']}'; expected {first['ctx']['expected']}"
         else:
             expected = "a number with its unit in quotes, or text" if name in ("value", "low", "high") else "text"
-            reason = f"{name} is {first['input']!r}; expected {'a list of texts' if name == 'aliases' else expected}"
+            reason = f"{name} is {first['input']!r}; expected {'a list of texts' if name in _LISTS else expected}"
         raise FactError(f"{where}: {reason}") from None

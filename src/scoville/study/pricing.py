@@ -71,7 +71,7 @@ class Terms:
         if tenure == "own":
             return owned(accelerator, facts, draws, self.ownership)
         p = self.question.prices
-        return rented(accelerator, facts, draws, vintage=p.vintage, term=p.rent_term)
+        return rented(accelerator, draws, vintage=p.vintage, term=p.rent_term)
 
     def fleet(
         self, accelerator: Accelerator, facts: Facts, draws: Draws, requests_per_s: Array, chips_per_replica: Array
