@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scoville.cli.output import digits, print_json, print_table, spread
+from scoville.cli.output import digits, plain, print_json, print_table, spread
 
 if TYPE_CHECKING:
     from scoville.facts import Fact, Facts
@@ -24,7 +24,7 @@ def facts(
     files: Annotated[
         list[Path] | None, typer.Option("--facts", metavar="PATH", help="A TOML file that adds or overrides facts.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON with SI values.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON; numbers are SI, in `measure`.")] = False,
 ) -> None:
     """Show what is known: all subjects, the facts of one, or one fact in full."""
     from scoville.facts import load
@@ -35,7 +35,7 @@ def facts(
         return
     found = _of(known, subject, name)
     if json:
-        print_json({"subject": known.subject(subject), "facts": found})
+        print_json({"subject": known.subject(subject), "facts": [_record(fact, known) for fact in found]})
     elif name is None:
         _show_subject(known, subject, found)
     else:
@@ -52,6 +52,14 @@ def _of(known: Facts, subject: str, name: str | None) -> Sequence[Fact]:
         return found
     named = [f for f in found if f.name == name]
     return named or [known.get(subject, name)]
+
+
+def _record(fact: Fact, known: Facts) -> dict[str, Any]:
+    """The fact as JSON: numbers are SI, in `measure`; the unit that stands in the file is called `written_unit`."""
+    record: dict[str, Any] = plain(fact)
+    return {{"unit": "written_unit"}.get(field, field): value for field, value in record.items()} | {
+        "about_source": known.about_source(fact)
+    }
 
 
 def _overview(known: Facts) -> dict[str, Any]:

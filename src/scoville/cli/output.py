@@ -9,7 +9,8 @@ import dataclasses
 import json
 import math
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,6 +105,13 @@ def plain(record: Any) -> Any:
     if isinstance(record, Iterable):
         return [plain(item) for item in record]
     raise TypeError(f"{type(record).__name__} has no JSON form")
+
+
+@contextmanager
+def working(what: str) -> Iterator[Callable[[str], None]]:
+    """A moving mark on stderr, if that is a terminal, while the block runs; call what it yields to name what begins."""
+    with console(stderr=True).status(what) as status:
+        yield status.update
 
 
 class Stages:

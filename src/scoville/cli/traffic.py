@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scoville.cli.output import console, digits, print_json, print_table
+from scoville.cli.output import digits, print_json, print_table, working
 from scoville.errors import TrafficError
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def show(
     from scoville.traffic import statistics
 
     trace = _load(source, format, columns, seed, duration)
-    with _working("counting"):
+    with working("counting"):
         found = statistics(trace)
     if json:
         print_json(found)
@@ -86,7 +85,7 @@ def synthesise(
     from scoville import traffic
 
     fitted = traffic.fit(_load(source, format, columns, seed, duration))
-    with _working("drawing"):
+    with working("drawing"):
         drawn = traffic.synthesise(fitted, requests, seed)
     _write(drawn, target, to, json)
 
@@ -116,7 +115,7 @@ def _load(source: str, format: str | None, columns: str | None, seed: int, durat
 
     headers = None if columns is None else _headers(columns)
     duration_s = None if duration is None else units.parse(duration, "s", "--duration")
-    with _working(f"reading {source}"):
+    with working(f"reading {source}"):
         return traffic.load(source, format=format, columns=headers, seed=seed, duration_s=duration_s)
 
 
@@ -133,20 +132,13 @@ def _headers(text: str) -> dict[str, str]:
 def _write(trace: Trace, target: Path, to: str | None, json: bool) -> None:
     from scoville import traffic
 
-    with _working(f"writing {target}"):
+    with working(f"writing {target}"):
         lost = traffic.write(trace, target, format=to)
     if json:
         print_json({"path": target, "requests_count": len(trace), "notes": [*trace.notes, *lost]})
         return
     typer.echo(f"{target}: {len(trace):,} requests in {digits(trace.duration_s)} s")
     _say((*trace.notes, *lost))
-
-
-@contextmanager
-def _working(what: str) -> Iterator[None]:
-    """A moving mark on stderr, if that is a terminal, while the block runs."""
-    with console(stderr=True).status(what):
-        yield
 
 
 def _say(notes: Sequence[str]) -> None:

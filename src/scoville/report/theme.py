@@ -6,6 +6,7 @@ Nothing is registered at import; `specification` turns a chart into Vega-Lite wi
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -151,17 +152,47 @@ def titled(
     """
     import altair as alt
 
-    lines = _wrapped(foot, 134)
-    note = (
+    note = _note(foot, height, shift)
+    return alt.LayerChart(
+        layer=[*layers, note], title=_head(title, subtitle, shift), width=WIDTH - shift, height=height
+    )
+
+
+def stacked(
+    panels: Sequence[alt.Chart], title: str, subtitle: str, foot: str, height: float, shift: int = 0
+) -> alt.VConcatChart:
+    """The panels one above the other, each `height` px high, with the title above them and the foot below, as `titled`
+    does it.
+    """
+    import altair as alt
+
+    width = WIDTH - shift
+    last = alt.LayerChart(layer=[panels[-1], _note(foot, height, shift)], width=width, height=height)
+    return alt.VConcatChart(
+        vconcat=[*(panel.properties(width=width, height=height) for panel in panels[:-1]), last],
+        title=_head(title, subtitle, shift),
+        spacing=30,
+    )
+
+
+def _note(foot: str, height: float, shift: int) -> alt.Chart:
+    import altair as alt
+
+    note: alt.Chart = (
         alt.Chart(alt.InlineData(values=[{}]), name="foot")
-        .mark_text(align="left", baseline="top", fontSize=11, color=QUIET, text=lines, lineHeight=15)
+        .mark_text(align="left", baseline="top", fontSize=11, color=QUIET, text=_wrapped(foot, 134), lineHeight=15)
         .encode(x=alt.value(-shift), y=alt.value(height + 54))
     )
-    head = alt.Title(_wrapped(title, 74), subtitle=_wrapped(subtitle, 114), anchor="start", frame="group", dx=-shift)
-    return alt.LayerChart(layer=[*layers, note], title=head, width=WIDTH - shift, height=height)
+    return note
 
 
-def specification(chart: alt.LayerChart) -> dict[str, Any]:
+def _head(title: str, subtitle: str, shift: int) -> alt.Title:
+    import altair as alt
+
+    return alt.Title(_wrapped(title, 74), subtitle=_wrapped(subtitle, 114), anchor="start", frame="group", dx=-shift)
+
+
+def specification(chart: alt.LayerChart | alt.VConcatChart) -> dict[str, Any]:
     """The chart as a Vega-Lite specification with the theme in it; not checked again against the schema."""
     import altair as alt
 
@@ -193,8 +224,8 @@ def for_page(spec: dict[str, Any]) -> tuple[dict[str, Any], str, str, str]:
 
 
 def _wrapped(text: str, columns: int) -> list[str]:
-    """Lines of a picture; a number and its percent sign stay together, a path is not cut at its hyphens."""
-    return textwrap.wrap(text.replace(" %", "\u00a0%"), columns, break_on_hyphens=False)
+    """Lines of a picture; a number and its unit stay together, a path is not cut at its hyphens."""
+    return textwrap.wrap(re.sub(r"(?<=\d) (?=%|[mu]?s\b|h\b)", "\u00a0", text), columns, break_on_hyphens=False)
 
 
 def _joined(lines: str | Sequence[str]) -> str:
