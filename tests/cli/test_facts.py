@@ -55,7 +55,17 @@ def test_one_fact_in_full() -> None:
     assert output("h100", "own_hourly").count("USD/h, triangular") == 4
     assert "15% of TDP" in output("b200", "idle_power")
     record = json.loads(output("h100", "memory_bandwidth", "--json"))
-    assert record["facts"][0]["value"] == 3.35e12
+    fact = record["facts"][0]
+    assert (fact["value"], fact["measure"], fact["written_unit"]) == (3.35e12, "bytes_per_s", "TB/s")
+    assert "unit" not in fact
+
+
+def test_sources_that_nobody_can_look_up_say_so() -> None:
+    text = output("tpu-v4")
+    assert "fact cards of 36 chips" in " ".join(text.split())
+    assert "(secondary copy, not public)" in output("tpu-v4", "memory_capacity")
+    assert "cannot be looked up" in output("tpu-v4", "memory_capacity")
+    assert "not public" in json.loads(output("tpu-v4", "memory_capacity", "--json"))["facts"][0]["source"]
 
 
 def test_a_users_file_shows(tmp_path: Path) -> None:
