@@ -20,6 +20,8 @@ STEPS, BUSY, DECODED, PREFILLED, RECOMPUTED, PREEMPTED, MOST_SEQUENCES, MOST_BLO
 _SUB_BITS = 6
 HISTOGRAM_BINS = (64 - _SUB_BITS) << _SUB_BITS
 
+_NEVER = -(1 << 60)  # no step of a stay in decode, so that what its last stay left in the heap is known as such
+
 _jit = numba.njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
 
 
@@ -250,6 +252,7 @@ def replay(
                                 max_gap[x] = max(max_gap[x], _largest_from(peaks_at, peaks, peaks_size, entered[x] + 2))
                                 got[x] += step - entered[x]
                                 token_at[x] = last_decode if step > entered[x] else joined[x]
+                                entered[x] = _NEVER
                                 decodes -= 1
                                 for w in range(spans):
                                     if windows[w] < 0:
