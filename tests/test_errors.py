@@ -19,6 +19,9 @@ def test_every_error_descends_from_one_and_stands_in_the_tree() -> None:
     assert [c.__name__ for c in classes if c.__name__ not in errors.__doc__] == []
 
 
+CHIPS = sorted(f"chip-{i}" for i in range(40))
+
+
 @pytest.mark.parametrize(
     ("name", "known", "end"),
     [
@@ -26,10 +29,12 @@ def test_every_error_descends_from_one_and_stands_in_the_tree() -> None:
         ("zzz", ["b", "a"], "known: a, b"),
         ("tdpp", ["tdp", "TDPs"], "did you mean 'tdp' or 'TDPs'?"),
         ("x", [], "known: "),
+        ("zzz", CHIPS, "known: " + ", ".join(CHIPS[:12]) + " ... and 28 more"),
     ],
 )
 def test_the_nearest_names_or_all(name: str, known: list[str], end: str) -> None:
     assert nearest(name, known) == end
+    assert nearest(name, known, otherwise="see there") == (end if end.startswith("did") else "see there")
 
 
 @given(st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=6), st.data())

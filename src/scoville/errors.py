@@ -43,16 +43,24 @@ class StudyError(ScovilleError):
     """A question file that is incomplete or contradictory."""
 
 
-def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
-    """The end of an error sentence: the closest known names, or all that are allowed.
+_MOST_NAMES = 12
+
+
+def nearest(name: str, known: Iterable[str], count: int = 3, otherwise: str = "") -> str:
+    """The end of an error sentence: the closest known names; else `otherwise`, or the allowed ones, twelve at most.
 
     >>> nearest("h10-sxm", ["h100-sxm", "b200"])
     "did you mean 'h100-sxm'?"
     >>> nearest("zzz", ["h100-sxm", "b200"])
     'known: b200, h100-sxm'
+    >>> nearest("zzz", (f"chip-{i}" for i in range(10, 25)))[-35:]
+    '19, chip-20, chip-21 ... and 3 more'
     """
     by_lower = {k.lower(): k for k in sorted(known)}
     close = difflib.get_close_matches(name.lower(), list(by_lower), n=count, cutoff=0.5)
     if close:
         return "did you mean " + " or ".join(f"'{by_lower[c]}'" for c in close) + "?"
-    return "known: " + ", ".join(by_lower.values())
+    if otherwise:
+        return otherwise
+    names, more = list(by_lower.values())[:_MOST_NAMES], len(by_lower) - _MOST_NAMES
+    return "known: " + ", ".join(names) + (f" ... and {more} more" if more > 0 else "")

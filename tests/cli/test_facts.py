@@ -78,7 +78,11 @@ def test_a_users_file_shows(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("words", "says"),
-    [(["h1000"], "did you mean 'h100'"), (["h100", "memory_bandwith"], "did you mean 'memory_bandwidth'")],
+    [
+        (["h1000"], "did you mean 'h100'"),
+        (["h100", "memory_bandwith"], "did you mean 'memory_bandwidth'"),
+        (["zzz"], "'zzz'; `scoville facts` lists all"),
+    ],
 )
 def test_unknown_names_suggest_the_nearest(words: list[str], says: str) -> None:
     error = CliRunner().invoke(app, words).exception

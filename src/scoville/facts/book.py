@@ -10,6 +10,8 @@ from scoville.errors import FactError, nearest
 from scoville.facts.chips import assemble
 from scoville.facts.records import Accelerator, Fact
 
+_LISTED = "`scoville facts` lists all"
+
 
 @dataclass(frozen=True, slots=True)
 class Subject:
@@ -62,7 +64,7 @@ class Facts:
         """A subject by id or alias. Raises FactError naming the nearest."""
         id = self._ids.get(normal(name))
         if id is None:
-            raise FactError(f"no subject '{name}'; {nearest(name, self._spellings(self._subjects))}")
+            raise FactError(f"no subject '{name}'; {nearest(name, self._spellings(self._subjects), otherwise=_LISTED)}")
         return self._subjects[id]
 
     def of(self, subject: str) -> tuple[Fact, ...]:
@@ -98,7 +100,7 @@ class Facts:
         id = self._ids.get(normal(name))
         if id is None or self._subjects[id].category != "accelerator":
             chips = self._spellings({i: self._subjects[i] for i in self.subjects("accelerator")})
-            raise FactError(f"unknown accelerator '{name}'; {nearest(name, chips)}")
+            raise FactError(f"unknown accelerator '{name}'; {nearest(name, chips, otherwise=_LISTED)}")
         if id not in self._chips:
             s = self._subjects[id]
             self._chips[id] = assemble(s.id, s.name, s.vendor, s.aliases, self._facts[id], self.get)

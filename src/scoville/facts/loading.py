@@ -123,8 +123,9 @@ def _subjects(files: Sequence[_File]) -> dict[str, Subject]:
             id = _id(key, found) if file.user else key
             old = found.get(id)
             if old is None and file.user and not entry.category:
+                meant = nearest(key, found, otherwise="`scoville facts` lists all.")
                 raise FactError(
-                    f"{file.at(key)}: unknown subject '{key}'; {nearest(key, found)} A new subject needs a category, "
+                    f"{file.at(key)}: unknown subject '{key}'; {meant} A new subject needs a category, "
                     'such as category = "accelerator"'
                 )
             old = old or Subject(id)
