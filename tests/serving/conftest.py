@@ -84,6 +84,7 @@ def known_shape() -> MakeShape:
             "output_inverse_frac": 1.0,
             "gap_scv_frac": 1.0,
             "chunk_tokens": chunk,
+            "longest_tokens": int(i + o),
             "held_tokens": {None: i + o / 2},
             "pairs_tokens": {None: i * i / 2},
             "prompt_kv_tokens": {None: i},

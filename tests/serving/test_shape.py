@@ -65,6 +65,7 @@ def test_moments_of_prompts_and_gaps(pairs: list[tuple[int, int]]) -> None:
     assert s.prompt_second_frac == pytest.approx(sum(v**2 for v in x) / len(x) / mean**2)
     assert s.prompt_third_frac == pytest.approx(sum(v**3 for v in x) / len(x) / mean**3)
     answers = [o for _, o in pairs]
+    assert s.longest_tokens == max(i + o for i, o in pairs)
     assert s.output_inverse_frac == pytest.approx(sum(1 / o for o in answers) / len(x) * s.output_tokens)
     gaps = [b - a for a, b in itertools.pairwise(arrivals)]
     if gaps:

@@ -12,6 +12,7 @@ import pytest
 
 from scoville.facts import Draws, Facts
 from scoville.serving import SteadyState, Targets, full_chunk_tokens, steady_state, worst_rank_frac
+from scoville.serving.batch import limit, most_batch
 from scoville.serving.steady import bubble_frac, gamma_percentile
 from scoville.timing import Chips, RooflineTimer, cache_room_bytes, chips
 from scoville.transformer.step import Parallelism
@@ -324,3 +325,15 @@ def test_a_full_batch_of_the_budget_leaves_no_room_for_prompts(table: Any, known
     t = timer(1e-3, 1e-9)
     s = steady_state(table(tensor=4), roomy, known_shape(), np.array([8191.0, 8192.0]), LOOSE, t)
     assert s.fits[0].tolist() == [True, False]
+
+
+def test_each_group_has_a_budget_of_its_own(known_shape: Any, table: Any, h100: Chips, timer: Any) -> None:
+    roomy = dataclasses.replace(h100, memory_bytes=np.array([1e15]))
+    spread = table(model="gpt-oss-120b", weights="declared", attention_data=4, expert=4)
+    spans = {w: 1100.0 if w is None else 128.0 for w in spread.layout.windows}
+    s = known_shape(held_tokens=spans, pairs_tokens=spans, prompt_kv_tokens=spans)
+    assert most_batch(s, spread.parallelism) == 4 * 8192 - 1
+    batch = np.array([8192.0, 4 * 8192 - 1, 4 * 8192])
+    state = steady_state(spread, roomy, s, batch, LOOSE, timer(1e-3, 1e-9))
+    assert state.fits[0].tolist() == [True, True, False]
+    assert limit(state, 1) == "token budget"

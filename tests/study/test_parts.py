@@ -11,7 +11,7 @@ import pytest
 from scoville import traffic, transformer
 from scoville.facts import Draws, Fact, Facts
 from scoville.study import Answer, read_question, run
-from scoville.study.deploy import batch_sizes, choose, sample
+from scoville.study.deploy import choose, sample
 from scoville.study.drivers import RecordedDraws, drivers, ranks
 
 Ask = Callable[..., Answer]
@@ -59,15 +59,6 @@ def test_recorded_draws_are_the_draws_themselves() -> None:
 
 def test_ranks() -> None:
     assert ranks(np.array([3.0, 1.0, 2.0])).tolist() == [2, 0, 1]
-
-
-def test_batch_sizes_reach_from_one_to_the_most() -> None:
-    sizes = batch_sizes(8191)
-    assert (sizes[0], sizes[-1]) == (1, 8191)
-    assert (sizes == np.round(sizes)).all()
-    big = sizes[sizes > 20]
-    assert (big[1:] / big[:-1]).max() < 1.2
-    assert batch_sizes(1).tolist() == [1]
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.stem)

@@ -73,10 +73,9 @@ def _range(r: Range, unit: str) -> str:
 def _show(p: Prediction) -> None:
     from scoville.units import show
 
-    limit = f"; a larger batch breaks: {p.limit}" if p.limit else ""
     typer.echo(
         f"{p.model} on {p.parallelism} x {p.accelerator} ({p.chips_count} chips, computes in "
-        f"{', '.join(p.computes_in)}), batch {p.batch_count}{limit}\n"
+        f"{', '.join(p.computes_in)}), batch {p.batch_count}; limit: {p.limit}\n"
         f"Timing of this chip: {p.evidence}. Central value, then P10–P90.\n"
     )
     print_table(
@@ -89,7 +88,7 @@ def _show(p: Prediction) -> None:
             ("TPOT, ms: at the target's percentile", _range(p.tpot_percentile_s, "ms")),
             ("TTFT, ms: mean", _range(p.ttft_s, "ms")),
             ("TTFT, ms: at the target's percentile", _range(p.ttft_percentile_s, "ms")),
-            ("energy, J per token", _range(p.energy_j_per_token, "J/token")),
+            ("energy of the chip's arithmetic, memory and links, J per token (not validated)", _range(p.energy_j_per_token, "J/token")),
             ("engine time on prefill", f"{p.prefill_frac:.0%}"),
             ("memory per chip: weights", show(p.weights_bytes, "bytes")),
             (

@@ -1,6 +1,6 @@
 """What a request sees: the steady state of a replica under a traffic's shape and latency targets (`steady_state`)."""
 
-from scoville.serving.shape import TrafficShape, shape
+from scoville.serving.shape import TrafficShape, check_context, shape
 from scoville.serving.steady import (
     APPROXIMATIONS,
     SteadyState,
@@ -17,6 +17,7 @@ __all__ = [
     "Targets",
     "TrafficShape",
     "average_step",
+    "check_context",
     "full_chunk_tokens",
     "shape",
     "steady_state",

@@ -8,7 +8,8 @@ import numpy as np
 
 from scoville.errors import DeploymentError
 from scoville.facts import Accelerator, Draws, Facts, Range
-from scoville.serving.shape import TrafficShape
+from scoville.serving.batch import around, batch_sizes, limit, most_batch
+from scoville.serving.shape import TrafficShape, check_context
 from scoville.serving.steady import SteadyState, Targets, average_step, full_chunk_tokens, steady_state
 from scoville.timing import OperatorTime, RooflineTimer, cache_room_bytes, chips, timing_evidence
 from scoville.transformer.operators import OperatorTable
@@ -20,7 +21,7 @@ class Prediction:
     """A replica in steady state. Latencies are means; the percentiles are the targets' own.
 
     `decode` and `mixed` explain, operator by operator, the average decode step and one with a full chunk of prefill.
-    `limit` names what a larger batch would break, '' if nothing that was asked for.
+    `limit` names what a larger batch would break, else the busiest resource.
     """
 
     accelerator: str
@@ -61,8 +62,9 @@ def predict(
     """Predict a replica at `batch` decode sequences, or at the batch with the most tokens per second under the targets.
 
     Raises DeploymentError where the model or the batch does not fit, prefill cannot keep up, or no batch meets the
-    targets.
+    targets; TrafficError where a request is longer than the model takes.
     """
+    check_context(shape, table.architecture)
     timer = RooflineTimer()
     on = chips(accelerator, facts, Draws.central())
     block = facts.get("engine", "block_tokens").number
@@ -73,30 +75,28 @@ def predict(
             f"{name} does not fit on {p} x {accelerator.name}: {show(table.resident_bytes, 'bytes')} of weights per "
             f"chip; use more chips (larger TP or PP) or a narrower weight format"
         )
-    most = shape.chunk_tokens - 1
 
     def at(batches: np.ndarray, draws: Draws) -> SteadyState:
         which = on if draws.n == 1 else chips(accelerator, facts, draws)
         return steady_state(table, which, shape, batches, targets, timer, block_tokens=block)
 
-    sizes = np.arange(1.0, most + 1) if batch is None else np.array([float(batch), float(batch + 1)])
-    state = at(sizes, Draws.central())
     if batch is None:
-        rates = np.where(state.feasible[0], state.requests_per_s[0], 0.0)
-        k = int(np.argmax(rates))
-        if rates[k] <= 0:
-            best = [show(float(x[0, 0]), "s") for x in (state.ttft_percentile_s, state.tpot_percentile_s)]
-            raise DeploymentError(
-                f"{name} on {p} x {accelerator.name}: no batch size meets the targets; batch 1 has TTFT {best[0]} and "
-                f"TPOT {best[1]} at their percentiles; relax a target or use more chips"
-            )
+        sizes = batch_sizes(most_batch(shape, p))
+        state = at(sizes, Draws.central())
+        if not state.feasible.any():
+            raise DeploymentError(f"{name} on {p} x {accelerator.name}: {_why_none(state)}")
+        sizes = around(sizes, _most_served(state))
+        state = at(sizes, Draws.central())
+        k = _most_served(state)
     else:
+        sizes = np.array([float(batch), float(batch + 1)])
+        state = at(sizes, Draws.central())
         k = 0
         where = f"batch {batch} on {p} x {accelerator.name}"
         if not state.fits[0, 0]:
             raise DeploymentError(
                 f"{where}: does not fit, {show(room, 'bytes')} per chip are left for the cache and a step takes at "
-                f"most {shape.chunk_tokens:,.0f} tokens; use a smaller batch or more chips"
+                f"most {shape.chunk_tokens * p.attention_data:,.0f} tokens; use a smaller batch or more chips"
             )
         if not state.stable[0, 0]:
             raise DeploymentError(
@@ -137,20 +137,25 @@ def predict(
         cache_room_bytes=room,
         cache_used_bytes=used,
         prefill_frac=float(state.requests_per_s[0, k] * shape.fresh_input_tokens * state.prefill_s_per_token[0, k]),
-        limit=_next(state, k),
+        limit=limit(state, k),
         decode=steps[0],
         mixed=steps[1],
     )
 
 
-def _next(state: SteadyState, k: int) -> str:
-    """What the next larger batch that was tried breaks; '' if nothing."""
-    if k + 1 >= len(state.batch_count):
-        return ""
-    broken = {
-        "memory capacity": state.fits,
-        "prefill throughput": state.stable,
-        "latency target (TTFT)": state.ttft_met,
-        "latency target (TPOT)": state.tpot_met,
-    }
-    return next((name for name, met in broken.items() if not met[0, k + 1]), "")
+def _most_served(state: SteadyState) -> int:
+    """The position of the feasible batch with the most requests per second."""
+    return int(np.argmax(np.where(state.feasible[0], state.requests_per_s[0], 0.0)))
+
+
+def _why_none(state: SteadyState) -> str:
+    """Why no batch is feasible, from what batch 1 has."""
+    if not state.fits[0, 0]:
+        return "the model fits, but not beside the cache of a single request; use more chips"
+    if not state.stable[0, 0]:
+        return "prefill cannot keep up with the prompts of even a single sequence in decode; use more chips"
+    ttft, tpot = (show(float(x[0, 0]), "s") for x in (state.ttft_percentile_s, state.tpot_percentile_s))
+    return (
+        f"no batch size meets the targets; batch 1 has TTFT {ttft} and TPOT {tpot} at their percentiles; relax a "
+        f"target or use more chips"
+    )

@@ -281,7 +281,7 @@ def steady_state(
         overhead_s=parts[3],
         energy_j_per_token=joules / (batch * (1 + shape.input_tokens / out)),
         memory_frac=memory,
-        fits=(memory <= 1) & (batch < shape.chunk_tokens),
+        fits=(memory <= 1) & (batch / groups < shape.chunk_tokens),
         stable=stable,
         ttft_met=ttft_high <= targets.ttft_s,
         tpot_met=tpot_high <= targets.tpot_s,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from scoville.facts import Accelerator, Draws, Facts
 from scoville.serving import SteadyState, Targets, TrafficShape, steady_state
+from scoville.serving.batch import around, batch_sizes, busiest, limit, most_batch
 from scoville.serving.candidates import candidate_parallelisms
 from scoville.timing import Chips, Timer, cache_room_bytes, chips
 from scoville.transformer import Architecture
@@ -22,7 +23,7 @@ from scoville.units import show
 Array = NDArray[np.float64]
 
 _SHORTLIST = 4  # deployments that compete in each sample
-_SHORTLIST_FRAC = 0.6  # of the best one's fleet that it may take more, at the central values: 1 / 0.6
+_SHORTLIST_FRAC = 0.6  # the best one's fleet over theirs, at the central values: at least this
 _SAMPLE_BATCHES = 16
 _SAMPLE_LOW, _SAMPLE_HIGH = 1 / 8, 2.0  # of the central batch: a chip that turns out slow needs far smaller ones
 
@@ -124,19 +125,13 @@ class Sampled:
     energy_j_per_token: Array
 
 
-def batch_sizes(most: float, ratio: float = 1.15) -> Array:
-    """Integers from 1 to `most`, each about `ratio` times the one before."""
-    count = int(np.log(max(most, 1.0)) / np.log(ratio)) + 2
-    return np.unique(np.round(np.geomspace(1, max(most, 1.0), count)))
-
-
 def choose(accelerator: Accelerator, facts: Facts, work: Workload) -> Choice | str:
     """The sharding and batch that serve the demand with the fewest chips under the targets; else one sentence why not.
 
     All shardings are tried on a coarse grid of batch sizes, the best few at every integer around their best.
     """
     on = chips(accelerator, facts, Draws.central())
-    tried = candidate_parallelisms(work.architecture, accelerator)
+    tried = candidate_parallelisms(work.architecture, accelerator, facts.get("engine", "most_chips").number)
     fitting = [p for p in tried if float(cache_room_bytes(work.table(p), on)[0]) > 0]
     if not fitting:
         least = min(work.table(p).resident_bytes for p in tried)
@@ -145,8 +140,7 @@ def choose(accelerator: Accelerator, facts: Facts, work: Workload) -> Choice | s
             f"{work.architecture.name} does not fit on up to {max(p.chips for p in tried)} x {accelerator.name}: "
             f"{show(least, 'bytes')} of weights per chip against {show(max(room, 0.0), 'bytes')} of room"
         )
-    coarse = batch_sizes(work.shape.chunk_tokens - 1)
-    found = [Deployment(p, work.steady(p, on, coarse)) for p in fitting]
+    found = [Deployment(p, work.steady(p, on, batch_sizes(most_batch(work.shape, p)))) for p in fitting]
     ranked = sorted(found, key=lambda d: -d.merit(work))
     if not np.isfinite(ranked[0].merit(work)):
         return _refusal(accelerator, work, found)
@@ -160,8 +154,8 @@ def choose(accelerator: Accelerator, facts: Facts, work: Workload) -> Choice | s
         chips=on,
         deployment=best,
         best=k,
-        limit=_limit(best.state, k, work),
-        busiest=_busiest(best.state, k),
+        limit=limit(best.state, k),
+        busiest=busiest(best.state, k),
         all=tuple(found),
         shortlist=tuple(d.parallelism for d in refined),
         shortlist_batch_count=tuple(float(d.state.batch_count[np.argmax(d.served_per_s())]) for d in refined),
@@ -169,35 +163,9 @@ def choose(accelerator: Accelerator, facts: Facts, work: Workload) -> Choice | s
 
 
 def _refined(d: Deployment, on: Chips, work: Workload) -> Deployment:
-    """The deployment at every integer between the neighbours of its best batch, and one beyond."""
-    tried = d.state.batch_count
-    j = int(np.argmax(d.served_per_s()))
-    batch = np.arange(tried[max(j - 1, 0)], tried[min(j + 1, len(tried) - 1)] + 2)
+    """The deployment at the integers around its best batch."""
+    batch = around(d.state.batch_count, int(np.argmax(d.served_per_s())))
     return Deployment(d.parallelism, work.steady(d.parallelism, on, batch))
-
-
-def _limit(state: SteadyState, k: int, work: Workload) -> str:
-    """What stops the next larger batch; else the resource that takes most of the step."""
-    if k + 1 < len(state.batch_count) and not state.feasible[0, k + 1]:
-        if state.batch_count[k + 1] >= work.shape.chunk_tokens:
-            return "token budget of a step"
-        if not state.fits[0, k + 1]:
-            return "memory capacity"
-        if not state.tpot_met[0, k + 1]:
-            return "latency target (TPOT)"
-        return "latency target (TTFT)"
-    return _busiest(state, k)
-
-
-def _busiest(state: SteadyState, k: int) -> str:
-    """The resource that takes most of the average step."""
-    parts = {
-        "compute": state.compute_s[0, k],
-        "memory bandwidth": state.memory_s[0, k],
-        "link": state.link_s[0, k],
-        "overhead": state.overhead_s[0, k],
-    }
-    return max(parts, key=lambda name: float(parts[name]))
 
 
 def _refusal(accelerator: Accelerator, work: Workload, found: Sequence[Deployment]) -> str:
@@ -207,6 +175,8 @@ def _refusal(accelerator: Accelerator, work: Workload, found: Sequence[Deploymen
     fitting = [(d, d.state.fits[0]) for d in found if d.state.fits[0].any()]
     if not fitting:
         return f"{work.architecture.name} fits on {accelerator.name}, but not beside the cache of a single request"
+    if not any((d.state.stable[0] & ok).any() for d, ok in fitting):
+        return f"prefill cannot keep up on {accelerator.name} at any batch size"
     ttft = min(float(np.where(ok, d.state.ttft_percentile_s[0], np.inf).min()) for d, ok in fitting)
     tpot = min(float(np.where(ok, d.state.tpot_percentile_s[0], np.inf).min()) for d, ok in fitting)
     where = f"no batch size on {accelerator.name} meets"
@@ -239,10 +209,9 @@ def sample(choice: Choice, facts: Facts, draws: Draws, work: Workload) -> Sample
     )
     best = {name: np.full(n, np.nan) for name in columns}
     value, per_replica = np.full(n, -np.inf), np.full(n, np.nan)
-    most = work.shape.chunk_tokens - 1
     rows = np.arange(n)
     for parallelism, centre in zip(choice.shortlist, choice.shortlist_batch_count, strict=True):
-        low, high = max(1.0, centre * _SAMPLE_LOW), min(most, centre * _SAMPLE_HIGH)
+        low, high = max(1.0, centre * _SAMPLE_LOW), min(most_batch(work.shape, parallelism), centre * _SAMPLE_HIGH)
         grid = np.unique(np.round(np.geomspace(low, high, _SAMPLE_BATCHES)))
         state = work.steady(parallelism, on, grid)
         served = np.where(state.feasible, state.requests_per_s, 0.0)
@@ -269,14 +238,14 @@ def _room_frac(
 ) -> Array:
     """How far from batch `pick` towards `after` the first limit is met, shape (n,), 0 to 1; 0 if that gains nothing."""
     part = np.ones(len(rows))
-    for values, limit in (
+    for values, most in (
         (state.tpot_percentile_s, targets.tpot_s),
         (state.ttft_percentile_s, targets.ttft_s),
         (state.memory_frac, 1.0),
     ):
         here, there = values[rows, pick], values[rows, after]
-        over = there > limit
-        step = np.divide(limit - here, there - here, out=np.zeros(len(rows)), where=over & np.isfinite(there))
+        over = there > most
+        step = np.divide(most - here, there - here, out=np.zeros(len(rows)), where=over & np.isfinite(there))
         part = np.where(over, np.minimum(part, np.clip(step, 0.0, 1.0)), part)
     part = np.where(state.stable[rows, after], part, 0.0)
     return np.where(state.requests_per_s[rows, after] > state.requests_per_s[rows, pick], part, 0.0)

@@ -54,12 +54,13 @@ def targets(latency: Targets) -> str:
     )
 
 
-def approximations(cached_known: bool) -> tuple[str, ...]:
-    """What the answer takes for granted, in the order of its stages."""
+def approximations(cached_known: bool, most_chips: float) -> tuple[str, ...]:
+    """What the answer takes for granted, in the order of its stages; `most_chips` is the largest replica searched."""
     return (
         "Roofline: an operator takes the longer of arithmetic and memory traffic at efficiencies measured on "
-        "Hopper and Ampere; "
-        "on other chips the same efficiencies with a wider error of their own.",
+        "Hopper and Ampere; on other chips the same efficiencies with a wider error of their own.",
+        f"Shardings: powers of two up to {most_chips:g} chips per replica; larger expert-parallel deployments exist "
+        "and are not searched.",
         *APPROXIMATIONS,
         "Prefix cache: every block that the trace repeats is found (an infinite cache)."
         if cached_known

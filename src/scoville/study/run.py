@@ -11,7 +11,7 @@ import scoville
 from scoville import traffic, transformer
 from scoville.errors import DeploymentError, FactError, ScovilleError, StudyError
 from scoville.facts import Accelerator, Facts
-from scoville.serving import shape
+from scoville.serving import check_context, shape
 from scoville.study import lines
 from scoville.study.answer import Answer
 from scoville.study.deploy import Choice, Workload, choose
@@ -99,7 +99,7 @@ def answer(file: QuestionFile, facts: Facts, progress: Progress = lambda _stage,
         else "",
         operators=tuple(p for id in shown for p in operator_points(evaluated[id].choice, work)),
         roofs=tuple(roof(evaluated[id].choice) for id in shown),
-        approximations=lines.approximations(trace.block_hashes is not None),
+        approximations=lines.approximations(trace.block_hashes is not None, facts.get("engine", "most_chips").number),
         sources=sources(asked),
         user_facts=tuple(f"{f.key} = {shown_value(f)} ({f.place})" for f in facts.user_facts),
     )
@@ -138,12 +138,7 @@ def _chosen(accelerator: Accelerator, facts: Facts, work: Workload) -> Choice | 
 def _workload(q: Question, trace: Trace, architecture: Architecture, facts: Facts) -> Workload:
     reduced = shape(trace, windows(architecture), facts.get("engine", "token_budget").number)
     requests = q.traffic.demand * q.traffic.peak_to_average / (reduced.input_tokens + reduced.output_tokens)
-    longest = int((trace.input_tokens.astype(np.int64) + trace.output_tokens).max())
-    if 0 < architecture.max_context_tokens < longest:
-        raise StudyError(
-            f"{trace.name}: the longest request has {longest:,} tokens, {architecture.name} takes at most "
-            f"{architecture.max_context_tokens:,}; use a trace or a model that fits"
-        )
+    check_context(reduced, architecture)
     return Workload(
         architecture=architecture,
         precision=q.formats,
