@@ -88,7 +88,10 @@ def _show(p: Prediction) -> None:
             ("TPOT, ms: at the target's percentile", _range(p.tpot_percentile_s, "ms")),
             ("TTFT, ms: mean", _range(p.ttft_s, "ms")),
             ("TTFT, ms: at the target's percentile", _range(p.ttft_percentile_s, "ms")),
-            ("energy of the chip's arithmetic, memory and links, J per token (not validated)", _range(p.energy_j_per_token, "J/token")),
+            (
+                "energy of the chip's arithmetic, memory and links, J per token (not validated)",
+                _range(p.energy_j_per_token, "J/token"),
+            ),
             ("engine time on prefill", f"{p.prefill_frac:.0%}"),
             ("memory per chip: weights", show(p.weights_bytes, "bytes")),
             (
