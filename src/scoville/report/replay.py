@@ -66,7 +66,9 @@ def parts(s: Summary) -> list[RenderableType]:
     shown += [_latencies(s), "", _rest(s)]
     notes = [f"note: {note}" for note in s.setting.notes]
     if s.single_token_count:
-        notes.append(f"note: {s.single_token_count:,} answers of one token count with a TPOT and a gap of 0")
+        one = s.single_token_count == 1
+        said = "1 answer of one token counts" if one else f"{s.single_token_count:,} answers of one token count"
+        notes.append(f"note: {said} with a TPOT and a gap of 0")
     return shown + (["", *(Text(note, style="dim") for note in notes)] if notes else [])
 
 
@@ -75,9 +77,10 @@ def circumstances(s: Summary) -> tuple[str, ...]:
     a, e = s.setting, s.engine
     evidence = wording.EVIDENCE.get(a.evidence, a.evidence)
     order = {"decode_first": "decodes first", "prefill_first": "prompts first"}[e.policy]
+    chips = "chip" if s.chips_count == 1 else "chips"
     room = {"preempt": "preempts when the cache is full", "full": "reserves the whole answer at admission"}
     return (
-        f"{a.model} on {s.replicas_count} x {a.parallelism} {a.accelerator_name} ({s.chips_count} chips)",
+        f"{a.model} on {s.replicas_count} x {a.parallelism} {a.accelerator_name} ({s.chips_count} {chips})",
         f"Formats: {a.precision}",
         f"Timing of this chip: {evidence}",
         f"Engine: {e.name}, {order}, {room[e.reservation]}; token budget {e.token_budget:,}, at most "

@@ -88,8 +88,8 @@ def latency_title(s: Summary) -> str:
     good = s.ttft_met_frac >= t.ttft_percentile_frac, s.tpot_met_frac >= t.tpot_percentile_frac
     first, second = (keeps, starts) if good[1] > good[0] else (starts, keeps)
     only = "" if any(good) else "Only "
-    joint = "and" if good[0] == good[1] else "but only"
-    return f"{only}{first[0]} of requests {first[1]}, {joint} {second[0]} {second[1]}"
+    joint = " and" if all(good) else ", and" if not any(good) else ", but only"
+    return f"{only}{first[0]} of requests {first[1]}{joint} {second[0]} {second[1]}"
 
 
 def timeline(summary: Summary, replay: Replay) -> alt.VConcatChart:
