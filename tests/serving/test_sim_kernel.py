@@ -252,7 +252,7 @@ def test_corners(requests: Requests, s: EngineSettings, blocks: int) -> None:
 # -- generated ------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=250)
+@settings(max_examples=200)
 @given(workloads(), synthetic_costs(), engines(), st.one_of(st.integers(0, 3), st.integers(0, 60), st.just(10_000)))
 def test_kernel_and_reference_agree(requests: Requests, c: StepCosts, s: EngineSettings, spare: int) -> None:
     agree(requests, c, s, cache_of(requests, s, spare))
