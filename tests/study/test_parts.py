@@ -77,6 +77,17 @@ def test_bundled_studies_answer_for_eight_chips(path: Path, ask: Ask, small: Cal
     assert speed["h100-sxm"] < speed["h200-sxm"] < speed["b200-sxm"] < speed["gb300-nvl72"] < speed["vr200-nvl72"]
 
 
+def test_mxfp4_experts_are_multiplied_in_what_the_chip_has(ask: Ask, small: Callable[..., str]) -> None:
+    """FP8 activations are asked for: Hopper has no rate for FP4 weights beside them, and widens them to bf16."""
+    found = ask(small(sorted(EIGHT), study="gpt-oss-120b"))
+    pairs = {r.accelerator: r.computes_in for r in found.rows}
+    wide, narrow = "fp4 x bf16", "fp4 x fp8"
+    assert {c for c, pair in pairs.items() if pair == wide} == {"h100-sxm", "h200-sxm", "tpu-v7"}
+    assert {c for c, pair in pairs.items() if pair == narrow} == EIGHT - {"h100-sxm", "h200-sxm", "tpu-v7"}
+    for row in found.rows:
+        assert any("computed in fp4 x bf16" in n for n in row.notes) == (row.computes_in == wide)
+
+
 def test_three_models_ship() -> None:
     assert {read_question(p).question.model.config for p in STUDIES} >= {"llama-3.1-70b", "gpt-oss-120b", "deepseek-r1"}
 
