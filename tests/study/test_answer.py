@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from scoville.errors import StudyError
 from scoville.facts import Facts, Range
 from scoville.study import Answer
 from scoville.study.answer import Row
+from scoville.study.rows import _outside
 
 Ask = Callable[..., Answer]
 Small = Callable[..., str]
@@ -238,10 +241,60 @@ def test_an_early_vintage_says_what_is_missing(ask: Ask, small: Small, price: Fi
     for row in then.rows:
         assert (row.rent is None) == bool(row.not_rented)
         assert (row.own is None) == bool(row.not_owned)
-    never = ask(small().replace('"2026-09"', '"2015-01"'))
-    assert never.cheapest_rent == ""
-    assert "the first price is of" in never.rows[0].not_rented
-    assert "None of the accelerators can be rented." in never.findings
+    assert not any("as asked" in f for f in then.findings)
+
+
+def test_a_price_of_much_later_is_said_first(ask: Ask, small: Small, price: Find) -> None:
+    """One known price of the asked month lets the study go on; the others are of years after."""
+    early = mine("price_chip", "20000 USD", chip="h200-sxm", as_of="2022-06")
+    early = early.replace('as_of = "2026-09"\n', "")
+    found = ask(small(("h100-sxm", "h200-sxm")).replace('"2026-09"', '"2023-01"'), early)
+    assert found.cheapest_rent == ""
+    assert "the first price is of" in found.rows[0].not_rented
+    assert "None of the accelerators can be rented." in found.findings
+    assert price(found, "h100-sxm", "own").date == "2026-02"
+    assert price(found, "h200-sxm", "own").date == "2022-06"
+    (said,) = (f for f in found.findings if "as asked" in f)
+    assert said == (
+        "These owned costs are not of 2023-01, as asked, but rest on prices of up to 37 months later: "
+        "H100 SXM5 2026-02."
+    )
+
+
+def test_a_vintage_before_all_prices_is_refused(ask: Ask, small: Small) -> None:
+    with pytest.raises(StudyError) as error:
+        ask(small(("h100-sxm", "tpu-v7")).replace('"2026-09"', '"2019-01"'))
+    assert re.search(
+        r"q\.toml:\d+: \[prices\] vintage: no price of the accelerators is known for 2019-01; the first is of 2026-02 "
+        r"\(H100 SXM5\): ask for that month or a later one$",
+        str(error.value),
+    )
+
+
+def test_prices_name_their_facts(three: Answer) -> None:
+    known = {s.key for s in three.sources}
+    for p in prices(three):
+        assert p.facts
+        assert set(p.facts) <= known
+    assert three.rows[0].rent is not None
+    assert three.rows[0].rent.facts == ("h100-sxm.rent_3yr@2026-09",)
+    assert three.rows[0].rent.date == "2026-09"
+
+
+def test_findings_read_well(three: Answer) -> None:
+    assert not any(re.search(r"\d%", f) for f in three.findings)
+    (pays,) = (f for f in three.findings if f.startswith("Owning"))
+    assert re.fullmatch(r"Owning the cheapest chip costs \d+ % (less|more) than renting the cheapest\.", pays)
+
+
+def test_a_central_value_outside_its_range_is_noted(three: Answer) -> None:
+    for row in three.rows:
+        r = row.tokens_per_s_per_chip
+        assert r is not None
+        noted = any("outside P10 to P90 for" in n and "tokens/s per chip" in n for n in row.notes)
+        assert noted == (not r.p10 <= r.central <= r.p90)
+    low = Range(1.0, 2.0, 1.5, "s")
+    assert _outside(dataclasses.replace(three.rows[0], ttft=low))[0] == "TTFT"
 
 
 def test_drivers_are_strongest_first_and_have_two_ends(three: Answer) -> None:

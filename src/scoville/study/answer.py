@@ -1,6 +1,4 @@
-"""The answer to a study: plain records, SI inside, everything a report or a machine needs and nothing it must
-compute.
-"""
+"""The answer to a study: plain records, SI inside, all that a report or a machine needs and nothing it must compute."""
 
 from __future__ import annotations
 
@@ -22,6 +20,8 @@ class Price:
     all: Range
     cheapest_frac: float  # share of samples in which this is the cheapest of all rows of its tenure
     notes: tuple[str, ...]
+    date: str = ""  # YYYY-MM or YYYY of the price that the hourly cost rests on
+    facts: tuple[str, ...] = ()  # keys of the facts behind the hourly cost; `Answer.sources` has them
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Row:
     chips: Range | None = None
     power: Range | None = None
     energy_per_token: Range | None = None
-    limit: str = ""  # what stops a larger batch: memory capacity or a latency target; else the busiest resource
+    limit: str = ""  # what stops a larger batch: memory capacity, a latency target, ...; else the busiest resource
     busiest: str = ""  # compute | memory bandwidth | link | overhead: takes most of a step
     meets_targets_frac: float = 0.0
     rent: Price | None = None
@@ -92,9 +92,8 @@ class Waterfall:
 class Driver:
     """One uncertain input, and how much the answer hangs on it.
 
-    `variance_share_frac` is the squared rank correlation of its draws with the outcome. `at_low` and `at_high` are
-    the mean
-    outcome where the driver is in its lowest and highest tenth.
+    `variance_share_frac` is the squared rank correlation of its draws with the outcome. `at_low` and `at_high` are the
+    mean outcome where the driver is in its lowest and highest tenth.
     """
 
     name: str
@@ -146,9 +145,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """All of it. `rows` are in the order of the study; `cheapest_rent` and `cheapest_own` name accelerators or are
-    ''.
-    """
+    """All of it. `rows` are in the order of the study; `cheapest_rent`, `cheapest_own` name accelerators or are ''."""
 
     title: str
     study_file: str

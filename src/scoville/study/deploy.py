@@ -1,5 +1,7 @@
-"""Which deployment of a chip serves the traffic at the lowest cost under the targets: found at the central values, then
-found again in every Monte Carlo sample among the best few."""
+"""Which deployment of a chip serves the traffic at the lowest cost under the targets.
+
+Found at the central values, then found again in every Monte Carlo sample among the best few.
+"""
 
 from __future__ import annotations
 

@@ -46,9 +46,8 @@ def drivers(draws: RecordedDraws, outcome: Array, measure: str, most: int = 8) -
     """The facts whose draws explain the outcome (n,), strongest first; samples with a NaN outcome are left out.
 
     Share of variance: squared Spearman correlation (Saltelli et al., "Global Sensitivity Analysis", 2008, section
-    1.2.5),
-    which suits independent inputs and a monotone outcome. Shares that chance alone gives one in a thousand times are
-    left out.
+    1.2.5), which suits independent inputs and a monotone outcome. Shares that chance alone gives one in a thousand
+    times are left out.
     """
     ok = np.isfinite(outcome)
     n = int(ok.sum())

@@ -10,9 +10,21 @@ from scoville.transformer.step import Precision
 from scoville.units import show
 
 
+def percent(frac: float) -> str:
+    """A share as whole percent; the ends are reached only by exactly none and exactly all.
+
+    >>> [percent(x) for x in (0.0, 0.004, 0.53, 0.997, 1.0)]
+    ['0 %', '<1 %', '53 %', '>99 %', '100 %']
+    """
+    if 0 < frac < 0.01:
+        return "<1 %"
+    return ">99 %" if 0.99 < frac < 1 else f"{frac * 100:.0f} %"
+
+
 def traffic(trace: Trace, shape: TrafficShape, cached_known: bool) -> str:
     """Name, size, mean lengths and source of the trace."""
-    reuse = f", {shape.cached_input_tokens / shape.input_tokens:.0%} of input in a prefix cache" if cached_known else ""
+    reused = percent(shape.cached_input_tokens / shape.input_tokens)
+    reuse = f", {reused} of input in a prefix cache" if cached_known else ""
     return (
         f"{trace.name}: {len(trace):,} requests, mean {shape.input_tokens:,.0f} input and {shape.output_tokens:,.0f} "
         f"output tokens{reuse} ({trace.source})"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,7 +12,9 @@ from scoville.facts import Accelerator, Draws, Fact, Facts, Range
 from scoville.study.answer import Layer, Price, Row, Source, Waterfall
 from scoville.study.deploy import Choice, Workload
 from scoville.study.evaluate import Evaluated, offered, priced
+from scoville.study.lines import percent
 from scoville.study.pricing import Terms
+from scoville.study.vintage import price_of
 from scoville.units import show
 
 Array = NDArray[np.float64]
@@ -35,6 +39,8 @@ def _price(e: Evaluated, tenure: str, chance: float, cached: bool) -> Price | No
         all=usd(c.all_usd_per_token, p.sampled_all_usd_per_token),
         cheapest_frac=chance,
         notes=p.hourly.notes,
+        date=price_of(p.hourly),
+        facts=tuple(f.key for f in p.hourly.facts),
     )
 
 
@@ -68,10 +74,10 @@ def row(a: Accelerator, e: Evaluated | str, evidence: str, work: Workload, chanc
     reasons = {t: x.reason for t, x in e.priced.items() if isinstance(x, NotOffered)}
     missed = 1 - float(sampled.meets.mean())
     if missed > 0:
-        notes += (f"misses the targets in {missed:.1%} of the samples, which its ranges leave out",)
+        notes += (f"misses the targets in {percent(missed)} of the samples, which its ranges leave out",)
     if np.isnan(power):
         notes += ("nobody states its power: no megawatts, no power cap, and no owner's cost",)
-    return Row(
+    found = Row(
         accelerator=a.id,
         name=a.name,
         vendor=a.vendor,
@@ -101,6 +107,28 @@ def row(a: Accelerator, e: Evaluated | str, evidence: str, work: Workload, chanc
         not_owned=reasons.get("own", ""),
         notes=notes,
     )
+    outside = _outside(found)
+    if outside:
+        notes += (f"the central value lies outside P10 to P90 for {', '.join(outside)}: errors are lopsided",)
+    return replace(found, notes=notes)
+
+
+def _outside(found: Row) -> list[str]:
+    """What has a central value outside its P10 to P90, beyond rounding."""
+    shown = {
+        "tokens/s per chip": found.tokens_per_s_per_chip,
+        "tokens/s per user": found.tokens_per_s_per_user,
+        "TTFT": found.ttft,
+        "TPOT": found.tpot,
+        "chips": found.chips,
+        "power": found.power,
+        "energy per token": found.energy_per_token,
+        "rented cost": found.rent.all if found.rent else None,
+        "owned cost": found.own.all if found.own else None,
+    }
+    return [
+        name for name, r in shown.items() if r is not None and not r.p10 * (1 - 1e-9) <= r.central <= r.p90 * (1 + 1e-9)
+    ]
 
 
 def margin_waterfall(evaluated: dict[str, Evaluated], facts: Facts, draws: Draws, terms: Terms) -> Waterfall | None:

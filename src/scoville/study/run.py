@@ -22,6 +22,7 @@ from scoville.study.points import operator_points, pareto_points, roof
 from scoville.study.pricing import Terms
 from scoville.study.question import Question, QuestionFile
 from scoville.study.rows import margin_waterfall, row, shown_value, sources
+from scoville.study.vintage import check_vintage
 from scoville.timing import RooflineTimer, timing_evidence
 from scoville.traffic import Trace
 from scoville.transformer import Architecture
@@ -39,6 +40,8 @@ def answer(file: QuestionFile, facts: Facts, progress: Progress = lambda _stage,
         architecture = transformer.load(file.resolve(q.model.config))
     with _named(file, "accelerators", "compare"):
         accelerators = _accelerators(q, facts)
+    with _named(file, "prices", "vintage"):
+        check_vintage(accelerators, q.prices.vintage, q.prices.rent_term)
     progress("traffic", 0.05)
 
     with _named(file, "traffic", "trace"):
@@ -89,7 +92,7 @@ def answer(file: QuestionFile, facts: Facts, progress: Progress = lambda _stage,
         rows=rows,
         cheapest_rent=best["rent"],
         cheapest_own=best["own"],
-        findings=sentences(rows, best["rent"], best["own"]),
+        findings=sentences(rows, best["rent"], best["own"], q.prices.vintage),
         pareto=tuple(p for e in evaluated.values() for p in pareto_points(e.choice, facts, work, terms)),
         waterfall=margin_waterfall(evaluated, facts, draws, terms),
         drivers=drivers(draws, outcome, "usd_per_token") if subject else (),
