@@ -48,6 +48,8 @@ def simulate(
     json: Annotated[bool, typer.Option("--json", help="Print JSON with SI field names.")] = False,
 ) -> None:
     """Replay a trace request by request: what users see, what the chips do, and how much load they take."""
+    import numpy as np
+
     from scoville import facts as known
     from scoville import traffic, transformer
     from scoville.cli.output import console, working
@@ -80,13 +82,12 @@ def simulate(
             factor = _rate(rate) / _own_rate(asked, "--rate")
         if not 0 < factor < float("inf"):
             raise TrafficError(f"--load: {factor:g} is no load; expected a number above 0")
-        now("importing the simulator")
+        now("loading the simulator")
         if not _compiled():
             now("compiling the simulator, once after installation")
-        elif find_capacity:
-            now(f"searching the highest load, {len(asked):,} requests each time")
-        else:
-            now(f"replaying {len(asked):,} requests")
+        serving.simulate(traffic.Trace("one request", "", np.zeros(1), np.ones(1, int), np.ones(1, int)), one, 1)
+        each = " each time" if find_capacity else ""
+        now(f"{'searching the highest load' if find_capacity else 'replaying'}: {len(asked):,} requests{each}")
         start = perf_counter()
         if find_capacity:
             _own_rate(asked, "--find-capacity")
