@@ -109,12 +109,15 @@ def row(a: Accelerator, e: Evaluated | str, evidence: str, work: Workload, chanc
     )
     outside = _outside(found)
     if outside:
-        notes += (f"the central value lies outside P10 to P90 for {', '.join(outside)}: errors are lopsided",)
+        notes += (
+            f"the central value lies outside P10 to P90 for {', '.join(outside)}: samples re-tune the batch to the "
+            f"targets, and errors of timing are lopsided",
+        )
     return replace(found, notes=notes)
 
 
 def _outside(found: Row) -> list[str]:
-    """What has a central value outside its P10 to P90, beyond rounding."""
+    """What has a central value outside its P10 to P90 by more than a third digit shows."""
     shown = {
         "tokens/s per chip": found.tokens_per_s_per_chip,
         "tokens/s per user": found.tokens_per_s_per_user,
@@ -126,9 +129,7 @@ def _outside(found: Row) -> list[str]:
         "rented cost": found.rent.all if found.rent else None,
         "owned cost": found.own.all if found.own else None,
     }
-    return [
-        name for name, r in shown.items() if r is not None and not r.p10 * (1 - 1e-9) <= r.central <= r.p90 * (1 + 1e-9)
-    ]
+    return [name for name, r in shown.items() if r is not None and not r.p10 * 0.995 <= r.central <= r.p90 * 1.005]
 
 
 def margin_waterfall(evaluated: dict[str, Evaluated], facts: Facts, draws: Draws, terms: Terms) -> Waterfall | None:
