@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ import sample
 
 from scoville.report import charts, theme, wording
 from scoville.report.charts import cost, hangs, margin, roof, speed
-from scoville.study.answer import Answer, Driver, Layer, Price, Row, Waterfall
+from scoville.study.answer import Answer, Driver, Layer, Price, Roof, Row, Waterfall
 
 
 def only(*chips: str, **changes: object) -> Answer:
@@ -132,6 +133,19 @@ def test_the_speed_title_holds_at_the_targets_and_at_twice_the_speed() -> None:
     )
 
 
+def test_the_target_line_says_that_it_is_of_a_percentile() -> None:
+    chart = speed.pareto(sample.answer())
+    assert chart is not None
+    spec = theme.specification(chart)
+    assert "target 30 tokens/s at P95" in str(spec)
+    _, _, subtitle, _ = theme.for_page(spec)
+    assert "over mean tokens/s per user" in subtitle
+    assert "The line is the target at P95, points are means" in subtitle
+    free = speed.pareto(replace(sample.answer(), tpot_target_s=0.0))
+    assert free is not None
+    assert "The line" not in str(theme.specification(free))
+
+
 def test_the_speed_title_when_no_point_meets_the_targets() -> None:
     answer = sample.answer()
     answer = replace(answer, pareto=tuple(replace(p, meets_targets=False) for p in answer.pareto))
@@ -221,6 +235,16 @@ def test_the_driver_title_names_what_moves_most_or_says_that_nothing_does() -> N
     assert hangs.title(answer) == (
         "Price of a Jalapeño in its rack moves the answer most, from 0.0831 to 0.153 USD per million tokens"
     )
+    labels = {
+        "jalapeno: timing error": "Jalapeño: timing error",
+        "terms-hyperscaler: purchase factor": "Hyperscaler terms: purchase factor",
+        "site: it life": "Site: life of the IT equipment",
+        "timing gemm (5 facts)": "Timing of GEMMs (5 facts)",
+        "blackwell: timing error": "Blackwell: timing error",
+    }
+    for label, words in labels.items():
+        named = Driver("a", label, 0.3, 1e-7, 2e-7, "usd_per_token")
+        assert hangs.title(replace(answer, drivers=(named,))).startswith(f"{words} moves the answer most")
     flat = Driver("a", "the price of sand", 0.3, 1e-7, 1e-7, "usd_per_token")
     assert hangs.title(replace(answer, drivers=(flat,))) == (
         "No single input moves the answer: even the price of sand leaves it at 0.1"
@@ -244,9 +268,25 @@ def test_every_picture_says_measure_source_and_date(name: str) -> None:
 
 def test_names_of_operators_do_not_lie_on_each_other() -> None:
     drawn = [p for p in sample.operators() if p.flop_per_byte > 0]
-    labels = roof._names(drawn, (0.3, 12400.0), (1.8, 24000.0))
+    labels = roof._names(
+        drawn, (0.3, 12400.0), (1.8, 24000.0), sample.answer().roofs[0], roof._ceilings([("fp4", 13.4e15)])
+    )
     assert sum(1 + int(text.partition(" +")[2] or 0) for text in (x["label"] for x in labels)) == len(drawn)
     assert len({(round(x["x"], 3), round(x["y"], 3)) for x in labels}) == len(labels)
+
+
+def test_ceilings_of_one_height_share_a_name_that_no_mark_reaches() -> None:
+    peaks = {"bf16": 4e15, "fp8": 17.5e15, "int8": 17.5e15}
+    answer = replace(sample.answer(), roofs=(Roof("jalapeno", 15.4e12, peaks),))
+    chart = roof.roofline(answer)
+    assert chart is not None
+    spec = theme.specification(chart)
+    named = [v for values in spec["datasets"].values() for v in values if "short" in v]
+    assert [v["label"] for v in named] == ["bf16 4,000 TFLOP/s", "fp8, int8 17,500 TFLOP/s"]
+    left, right = spec["layer"][0]["encoding"]["x"]["scale"]["domain"]
+    farthest = max(p.flop_per_byte for p in sample.operators())
+    free_px = (theme.WIDTH - 48) * math.log(right / farthest) / math.log(right / left)
+    assert free_px > 5.4 * max(len(v["label"]) for v in named) + 20
 
 
 def test_evidence_that_is_not_known_counts_as_the_weakest() -> None:

@@ -87,7 +87,7 @@ def page(answer: Answer, specs: Mapping[str, dict[str, Any]], bundle: str) -> st
         total=wording.ranged(answer.waterfall.total, "USD/Mtok") if answer.waterfall else "",
         drivers=[
             (
-                d.label,
+                wording.driver(answer, d.label),
                 *(wording.digits(hangs.outcome(d, v)) for v in (d.at_low, d.at_high)),
                 wording.percent(d.variance_share_frac),
             )

@@ -252,5 +252,5 @@ def _drivers(answer: Answer) -> Table:
         made.add_column(name, justify="left" if name == "input" else "right")
     for d in hangs.ranked(answer):
         low, high = (wording.digits(hangs.outcome(d, value)) for value in (d.at_low, d.at_high))
-        made.add_row(Text(d.label), low, high, wording.percent(d.variance_share_frac))
+        made.add_row(Text(wording.driver(answer, d.label)), low, high, wording.percent(d.variance_share_frac))
     return made

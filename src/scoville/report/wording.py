@@ -18,6 +18,16 @@ EVIDENCE = {
     "claimed": "claimed",
 }
 
+# What the names of facts and of their shared drivers mean, where the bare words would not say it.
+_PLAIN = {
+    "price system": "price of the system", "price chip": "price of the chip", "it life": "life of the IT equipment",
+    "timing gemm": "timing of GEMMs", "timing moe": "timing of experts", "timing launch": "timing of kernel launches",
+    "timing attention decode": "timing of attention in decode",
+    "timing attention prefill": "timing of attention in prefill",
+    "timing collective latency": "latency of collectives", "timing collective": "timing of collectives",
+    "timing overlap": "overlap of collectives",
+}  # fmt: skip
+
 
 def digits(value: float, significant: int = 3) -> str:
     """A number with at most that many significant digits, trailing zeros kept so that columns align.
@@ -137,6 +147,28 @@ def cheapest(answer: Answer, accelerator: str) -> tuple[str, ...]:
 def name_of(answer: Answer, accelerator: str) -> str:
     """The accelerator's name; its id where no row has it."""
     return next((row.name for row in answer.rows if row.accelerator == accelerator), accelerator)
+
+
+def driver(answer: Answer, label: str, *, starting: bool = False) -> str:
+    """A driver's label with names and words in the place of ids; `starting` a sentence, it has a capital letter.
+
+    'vr200-nvl72: timing error' is 'VR200 NVL72 (Rubin): timing error', 'terms-hyperscaler: purchase factor' is
+    'hyperscaler terms: purchase factor'. A chip's name is never changed.
+    """
+    subject, colon, rest = label.partition(": ")
+    name = name_of(answer, subject) if colon else ""
+    if name and any(row.accelerator == subject for row in answer.rows):
+        return f"{name}: {_plainly(rest)}"
+    if subject.startswith("terms-"):
+        subject = subject.removeprefix("terms-") + " terms"
+    words = f"{subject}: {_plainly(rest)}" if colon else _plainly(label)
+    return words[:1].upper() + words[1:] if starting else words
+
+
+def _plainly(words: str) -> str:
+    for phrase, plain_words in _PLAIN.items():
+        words = words.replace(phrase, plain_words)
+    return words
 
 
 def foot(answer: Answer, *more: str) -> str:

@@ -36,7 +36,7 @@ def drivers(answer: Answer) -> alt.LayerChart | None:
     shown = ranked(answer)
     if not shown:
         return None
-    values = [_bar(d) for d in shown]
+    values = [_bar(d, wording.driver(answer, d.label)) for d in shown]
     low, high = min(v["left"] for v in values), max(v["right"] for v in values)
     room = (high - low) or abs(high) or 1.0
     scale = alt.Scale(domain=[low - room * 0.06, high + room * _LABEL_FRAC / (1 - _LABEL_FRAC)], nice=False, zero=False)
@@ -95,22 +95,23 @@ def title(answer: Answer) -> str:
     first = shown[0]
     ends = sorted((outcome(first, first.at_low), outcome(first, first.at_high)))
     span = " to ".join(wording.plain(v) for v in ends)
-    label = f"{first.label[:1].upper()}{first.label[1:]}"
+    label = wording.driver(answer, first.label)
     if wording.plain(ends[0]) == wording.plain(ends[1]):
-        return f"No single input moves the answer: even {first.label} leaves it at {wording.plain(ends[0])}"
+        return f"No single input moves the answer: even {label} leaves it at {wording.plain(ends[0])}"
     if len(shown) > 1 and wording.percent(first.variance_share_frac) == wording.percent(shown[1].variance_share_frac):
+        second = wording.driver(answer, shown[1].label)
         share = wording.percent(first.variance_share_frac)
-        return f"The answer hangs as much on {first.label} as on {shown[1].label}: {share} of the variance each"
-    return f"{label} moves the answer most, from {span} {_unit(first)}"
+        return f"The answer hangs as much on {label} as on {second}: {share} of the variance each"
+    return f"{wording.driver(answer, first.label, starting=True)} moves the answer most, from {span} {_unit(first)}"
 
 
 def _unit(driver: Driver) -> str:
     return _UNIT.get(driver.measure, ("", driver.measure.replace("_per_", "/").replace("_", " ")))[1]
 
 
-def _bar(d: Driver) -> dict[str, Any]:
+def _bar(d: Driver, label: str) -> dict[str, Any]:
     low, high = outcome(d, d.at_low), outcome(d, d.at_high)
-    name = "\n".join(textwrap.wrap(d.label, _LABEL_CHARACTERS)) or d.name
+    name = "\n".join(textwrap.wrap(label, _LABEL_CHARACTERS)) or d.name
     return {
         "driver": name, "low": low, "high": high, "left": min(low, high), "right": max(low, high),
         "low_words": wording.digits(low), "high_words": wording.digits(high),

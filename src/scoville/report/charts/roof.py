@@ -17,6 +17,7 @@ _TERA = 1e12
 _HEIGHT = 400.0
 _SHIFT = 48
 _CHARACTER_PX = 5.4
+_LARGEST_MARK_PX = 30.0
 _WIDTH = float(theme.WIDTH - _SHIFT)
 
 
@@ -41,7 +42,11 @@ def roofline(answer: Answer) -> alt.LayerChart | None:
     drawn = [p for p in mine if p.flop_per_byte > 0 and p.achieved_flop_per_s > 0]
     peaks = sorted(roof.peak_flop_per_s.items(), key=lambda item: item[1])
     ridge = peaks[-1][1] / roof.memory_bytes_per_s
-    x_ends = min(p.flop_per_byte for p in drawn) / 2, max(ridge, *(p.flop_per_byte for p in drawn)) * 4
+    ceilings = _ceilings(peaks)
+    left, right = min(p.flop_per_byte for p in drawn) / 2, max(ridge, *(p.flop_per_byte for p in drawn))
+    # Ceilings are named at the right end, where no mark reaches.
+    room = _LARGEST_MARK_PX + _CHARACTER_PX * max(len(words) for _, words, _ in ceilings)
+    x_ends = left, left * (right / left) ** (_WIDTH / (_WIDTH - room))
     y_ends = min(p.achieved_flop_per_s for p in drawn) / _TERA / 2, peaks[-1][1] / _TERA * 1.8
     x_scale = alt.Scale(type="log", domain=list(x_ends), nice=False)
     y_scale = alt.Scale(type="log", domain=list(y_ends), nice=False)
@@ -76,12 +81,12 @@ def roofline(answer: Answer) -> alt.LayerChart | None:
         .add_params(pick)
     )  # fmt: skip
     names = (
-        alt.Chart(alt.InlineData(values=_names(drawn, x_ends, y_ends)))
+        alt.Chart(alt.InlineData(values=_names(drawn, x_ends, y_ends, roof, ceilings)))
         .mark_text(align="left", fontSize=11, text=alt.ExprRef("width < 430 ? '' : datum.label"))
         .encode(x=alt.X("x:Q", scale=x_scale), y=alt.Y("y:Q", scale=y_scale))
     )
     return theme.titled(
-        [*_roofs(roof, peaks, x_ends, y_ends, x_scale, y_scale), points, names],
+        [*_roofs(roof, ceilings, x_ends, y_ends, x_scale, y_scale), points, names],
         title(answer, mine),
         f"TFLOP/s over FLOP per byte, {wording.name_of(answer, roof.accelerator)}; "
         "area of a mark: its share of the time of its phase",
@@ -108,7 +113,7 @@ def title(answer: Answer, points: list[OperatorPoint]) -> str:
 
 def _roofs(
     roof: Roof,
-    peaks: list[tuple[str, float]],
+    ceilings: list[tuple[float, str, str]],
     x_ends: tuple[float, float],
     y_ends: tuple[float, float],
     x_scale: Any,
@@ -118,14 +123,13 @@ def _roofs(
     import altair as alt
 
     slope = roof.memory_bytes_per_s / _TERA
-    top = peaks[-1][1] / _TERA
+    top = ceilings[-1][0]
     start = max(x_ends[0], y_ends[0] / slope)
     lines = [{"x": start, "y": start * slope, "line": "memory"}, {"x": top / slope, "y": top, "line": "memory"}]
     labels = []
-    for name, peak in peaks:
-        level = peak / _TERA
+    for level, words, name in ceilings:
         lines += [{"x": level / slope, "y": level, "line": name}, {"x": x_ends[1], "y": level, "line": name}]
-        labels.append({"x": x_ends[1], "y": level, "label": f"{name} {wording.plain(level)} TFLOP/s"})
+        labels.append({"x": x_ends[1], "y": level, "label": words, "short": name})
     draw = alt.Chart(alt.InlineData(values=lines)).mark_line(color=theme.INK, strokeWidth=1)
     place = {"x": alt.X("x:Q", scale=x_scale), "y": alt.Y("y:Q", scale=y_scale)}
     middle = math.sqrt(start * top / slope)
@@ -136,8 +140,11 @@ def _roofs(
     return [
         draw.encode(**place, detail="line:N"),
         alt.Chart(alt.InlineData(values=labels))
-        .mark_text(align="right", baseline="bottom", dy=-4, fontSize=11, color=theme.QUIET)
-        .encode(**place, text="label:N"),
+        .mark_text(
+            align="right", baseline="bottom", dy=-4, fontSize=11, color=theme.QUIET,
+            text=alt.ExprRef("width < 430 ? datum.short : datum.label"),
+        )
+        .encode(**place),
         alt.Chart(alt.InlineData(values=[along]))
         .mark_text(
             baseline="bottom", dy=-5, fontSize=11, color=theme.QUIET,
@@ -156,12 +163,27 @@ def _point(p: OperatorPoint, all_points: list[OperatorPoint]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _ceilings(peaks: list[tuple[str, float]]) -> list[tuple[float, str, str]]:
+    """(TFLOP/s, words, formats) of each ceiling, lowest first; formats with the same peak share one."""
+    levels: dict[float, list[str]] = {}
+    for name, peak in peaks:
+        levels.setdefault(peak / _TERA, []).append(name)
+    return [
+        (level, f"{', '.join(names)} {wording.plain(level)} TFLOP/s", ", ".join(names))
+        for level, names in sorted(levels.items())
+    ]
+
+
 def _names(
-    drawn: list[OperatorPoint], x_ends: tuple[float, float], y_ends: tuple[float, float]
+    drawn: list[OperatorPoint],
+    x_ends: tuple[float, float],
+    y_ends: tuple[float, float],
+    roof: Roof,
+    ceilings: list[tuple[float, str, str]],
 ) -> list[dict[str, Any]]:
     """Names beside or below the marks; marks that lie together share the name of the largest and a count.
 
-    Where every place at the marks lies on a mark or on another name, the name moves down.
+    Where every place at the marks lies on a mark, on another name, on a ceiling or its name, the name moves down.
     """
     per_x = _WIDTH / math.log(x_ends[1] / x_ends[0])
     per_y = _HEIGHT / math.log(y_ends[1] / y_ends[0])
@@ -175,6 +197,10 @@ def _names(
         )
 
     taken = [(x - r, x + r, y, 2 * r) for x, y, r in map(at, drawn)]
+    for level, words, _ in ceilings:
+        y = per_y * math.log(y_ends[1] / level)
+        ridge = per_x * math.log(level * _TERA / roof.memory_bytes_per_s / x_ends[0])
+        taken += [(_WIDTH - _CHARACTER_PX * len(words), _WIDTH, y - 10.0, 11.0), (ridge, _WIDTH, y, 1.0)]
     labels = []
     for phase in _PHASES:
         rest = sorted((p for p in drawn if p.phase == phase), key=lambda p: -p.time_frac)
@@ -187,7 +213,7 @@ def _names(
             edges = [at(p) for p in near]
             first, last = min(u - r for u, _, r in edges), max(u + r for u, _, r in edges)
             below = max(v + r for _, v, r in edges) + 11
-            places = [(last + 6, y), (x - wide / 2, below), (last - wide, below), (first - wide - 6, y)]
+            places = [(last + 6, y), (x - wide / 2, below), (last - wide, below), (first, below), (first - wide - 6, y)]
             places += [(first - wide / 2, below + 2.0 * step) for step in range(100)]
 
             def free(place: tuple[float, float], wide: float = wide) -> bool:

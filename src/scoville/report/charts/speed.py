@@ -55,9 +55,9 @@ def pareto(answer: Answer) -> alt.LayerChart | None:
     layers: list[Any] = []
     target = _target(answer)
     if target and x_scale.domain[0] <= target <= x_scale.domain[1]:
-        mark = alt.Chart(
-            alt.InlineData(values=[{"speed": target, "label": f"target {wording.plain(target)} tokens/s"}])
-        ).encode(x=alt.X("speed:Q", scale=x_scale))
+        mark = alt.Chart(alt.InlineData(values=[{"speed": target, "label": _target_words(answer, target)}])).encode(
+            x=alt.X("speed:Q", scale=x_scale)
+        )
         layers += [
             mark.mark_rule(strokeDash=[3, 3], color=theme.QUIET),
             mark.mark_text(align="left", baseline="top", dx=5, color=theme.QUIET).encode(
@@ -78,8 +78,8 @@ def pareto(answer: Answer) -> alt.LayerChart | None:
     return theme.titled(
         layers,
         title(answer, tenure, lines),
-        f"USD per million tokens ({_TENURES[tenure]}) over tokens/s per user, each chip along its best batch sizes; "
-        "filled points meet the targets",
+        f"USD per million tokens ({_TENURES[tenure]}) over mean tokens/s per user, each chip along its best batch "
+        f"sizes; filled points meet the targets{_late(answer)}",
         wording.foot(answer, *left_out),
         height=380,
         shift=36,
@@ -142,6 +142,22 @@ def _cost(p: ParetoPoint, tenure: str) -> float | None:
 
 def _target(answer: Answer) -> float | None:
     return 1 / answer.tpot_target_s if answer.tpot_target_s > 0 else None
+
+
+def _target_words(answer: Answer, target: float) -> str:
+    return f"target {wording.plain(target)} tokens/s{_percentile(answer)}"
+
+
+def _percentile(answer: Answer) -> str:
+    frac = answer.percentile_tpot_frac
+    return f" at P{100 * frac:g}" if frac > 0 else ""
+
+
+def _late(answer: Answer) -> str:
+    """Why hollow points stand right of the line: it is the target of a percentile, the points are means."""
+    if _target(answer) is None:
+        return ""
+    return f". The line is the target{_percentile(answer)}, points are means: those just right of it can miss it"
 
 
 def _point(name: str, p: ParetoPoint, tenure: str) -> dict[str, Any]:
