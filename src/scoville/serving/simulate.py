@@ -21,6 +21,8 @@ from scoville.units import show
 Ints = NDArray[np.int64]
 Array = NDArray[np.float64]
 _BINS = 400
+_LONGEST_S = 5 * 86400.0  # 2^63 ticks are 6.7 days; the rest is for what still runs then
+LONGEST_S = (2**63 - 1) // TICKS_PER_S - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +181,17 @@ def simulate(trace: Trace, one: Engine, replicas: int, *, leap: bool = True, thr
             f"request {longest} of {trace.name} has {prompt[longest]:,} prompt and {output[longest]:,} answer tokens; "
             f"the cache of a replica holds {capacity_tokens:,}; use more chips per replica or a narrower cache format"
         )
+    too_long = (
+        f"{trace.name}: the replay takes more than {LONGEST_S / 86400:.3g} days, the most that the simulator's clock "
+        f"counts; use a shorter trace, or more replicas if they can't keep up"
+    )
+    if trace.duration_s > LONGEST_S:
+        raise DeploymentError(too_long)
+    if trace.duration_s > _LONGEST_S:
+        raise DeploymentError(
+            f"{trace.name} lasts {trace.duration_s / 86400:.3g} days; a replay takes at most {_LONGEST_S / 86400:.0f}, "
+            f"since time is counted in integers: cut it, or raise its rate"
+        )
     start = trace.arrival_s[0]
     arrival = np.round((trace.arrival_s - start) * TICKS_PER_S).astype(np.int64)
     n = len(trace)
@@ -212,11 +225,13 @@ def simulate(trace: Trace, one: Engine, replicas: int, *, leap: bool = True, thr
         mine = slice(k, None, replicas)
         for target, values in zip((scheduled, first, finish, gap, preempted), own, strict=True):
             target[mine] = values
+    if any(r[5] < 0 for r in results):
+        raise DeploymentError(too_long)
     totals = np.stack([r[4] for r in results])
     timeline = np.sum([r[3] for r in results], axis=0)
     end = int(totals[:, kernel.END].max())
-    used = min(_BINS, end // bin_ticks + 1)
-    ends = np.minimum(np.arange(1, _BINS + 1) * bin_ticks, end).astype(float)
+    used = min(_BINS, -(-end // bin_ticks))
+    ends = np.minimum(np.arange(1.0, _BINS + 1) * bin_ticks, end)
     if used == _BINS:
         ends[-1] = end
     widths = np.diff(np.concatenate([[0.0], ends]))[:used] * replicas
@@ -258,7 +273,7 @@ def capacity(
     """The highest load, as a multiple of the trace's own rate, at which both targets hold; and the replay there.
 
     Arrivals are compressed in time, their pattern stays. Bisection to `tolerance_frac`. Raises DeploymentError where
-    even a hundredth of the load misses the targets.
+    even a hundredth of the load misses the targets, or where no load does.
     """
 
     def at(factor: float) -> Replay:
@@ -269,8 +284,13 @@ def capacity(
         while True:
             low, high = high, high * 2
             tried = at(high)
-            if not tried.meets(targets) or high > 1e6:
+            if not tried.meets(targets):
                 break
+            if high > 1e6:
+                raise DeploymentError(
+                    f"{trace.name}: {replicas} replicas meet the targets however fast its {len(trace)} requests come; "
+                    f"only a longer trace or tighter targets show a limit"
+                )
             best = tried
     else:
         low = 1.0
@@ -281,7 +301,7 @@ def capacity(
                 break
             if low < 0.01:
                 raise DeploymentError(
-                    f"{trace.name}: {replicas} replicas miss the targets even at a hundredth of its load; add "
+                    f"{trace.name}: {replicas} {'replica misses' if replicas == 1 else 'replicas miss'} the targets even at a hundredth of its load; add "
                     f"replicas, or chips per replica, or relax the targets"
                 )
     while high / low > 1 + tolerance_frac:
