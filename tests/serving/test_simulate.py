@@ -204,6 +204,24 @@ def test_a_request_that_never_fits_is_named(one: Engine) -> None:
     assert len(simulate(t, replace(one, cache_blocks=-(-33_000 // 16)), 1)) == 2
 
 
+def test_a_replay_beyond_the_clock(one: Engine, trace: MakeTrace) -> None:
+    """64 bits of ticks are 6.67 days, whether the trace is longer or the replica falls behind."""
+    late = Trace("late", "late", np.array([0.0, 600_000.0]), np.full(2, 10, np.int32), np.full(2, 5, np.int32))
+    with pytest.raises(DeploymentError, match=r"late: the replay takes more than 6.67 days"):
+        simulate(late, one, 1)
+    just = replace(late, arrival_s=np.array([0.0, 576_459.0]))
+    slow = replace(one, costs=replace(one.costs, base=one.costs.base + TICKS_PER_S))
+    assert simulate(just, one, 1).duration_s == pytest.approx(576_459.0, abs=0.1)
+    with pytest.raises(DeploymentError, match="if they can't keep up"):
+        simulate(just, slow, 1)
+
+
+def test_a_trace_too_short_to_find_a_limit(one: Engine) -> None:
+    few = Trace("few", "few", np.arange(3.0), np.full(3, 10, np.int32), np.full(3, 5, np.int32))
+    with pytest.raises(DeploymentError, match="meet the targets however fast its 3 requests come"):
+        capacity(few, one, 1, Targets(1.0, 1.0))
+
+
 @pytest.mark.parametrize("replicas", [0, -1])
 def test_no_replicas(one: Engine, trace: MakeTrace, replicas: int) -> None:
     with pytest.raises(DeploymentError, match=f"replicas is {replicas}; expected an integer >= 1"):

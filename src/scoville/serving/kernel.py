@@ -20,6 +20,7 @@ STEPS, BUSY, DECODED, PREFILLED, RECOMPUTED, PREEMPTED, MOST_SEQUENCES, MOST_BLO
 _SUB_BITS = 6
 HISTOGRAM_BINS = (64 - _SUB_BITS) << _SUB_BITS
 
+_LATEST = (1 << 63) - 1
 _NEVER = -(1 << 60)  # no step of a stay in decode, so that what its last stay left in the heap is known as such
 
 _jit = numba.njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
@@ -156,7 +157,7 @@ def replay(
 ) -> float:
     """Replay the requests of one replica; results go into the arrays from `scheduled` on.
 
-    Returns joules, without those of idling.
+    Returns joules, without those of idling, or -1 if ticks run out: 64 bits hold 6.67 days.
 
 
     arrival (n,) ticks, non-decreasing; prompt, output (n,) tokens >= 1. `windows` has -1 for the whole context.
@@ -458,6 +459,8 @@ def replay(
             for _ in range(steps - 1 - rounds * block):
                 taken += residue[slot]
                 slot = slot - 1 if slot > 0 else block - 1
+        if spent > _LATEST - now:
+            return -1.0
         began, ended = now, now + spent
         while bin_now < timeline.shape[1] - 1 and bin_until <= began:
             bin_now += 1
