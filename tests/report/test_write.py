@@ -16,7 +16,7 @@ import sample
 from scoville.errors import StudyError
 from scoville.facts import Range
 from scoville.report import charts, folder, page, theme, write
-from scoville.study.answer import Answer
+from scoville.study.answer import Answer, Row
 
 HOSTILE = "</script><img src=x onerror='window.pwned=1'><!--\"&\u2028"
 
@@ -193,6 +193,25 @@ def test_the_page_has_every_row_every_chart_and_every_fact() -> None:
     assert "not offered" in text and "cheapest to own" in text
     assert "scoville study studies/own-the-token.toml" in text and f"seed {answer.seed}" in text
     assert "NaN" not in text and "nan" not in re.sub(r"[a-z]*nan[a-z]+|[a-z]+nan[a-z]*", "", text)
+
+
+def test_a_price_opens_the_facts_behind_it() -> None:
+    answer = sample.answer()
+    assert 'href="#price-' not in html(answer)
+
+    def based(row: Row, *facts: str) -> Row:
+        return row if row.own is None else replace(row, own=replace(row.own, facts=facts))
+
+    keys = ("h100-sxm.price_system", "site.electricity_price", "site.unheard_of")
+    h100, h200, *others = answer.rows
+    text = html(replace(answer, rows=(based(h100, *keys), based(h200, "site.unheard_of"), *others)))
+    assert re.findall(r'href="#(price-[^"]*)"', text) == ["price-own-h100-sxm"]
+    listed = text.partition('<details id="price-own-h100-sxm">')[2].partition("</details>")[0]
+    assert "H100 SXM5, owned" in listed
+    assert "61000 USD" in listed and "52000 USD to 74000 USD" in listed and "eia.gov" in listed
+    assert "unheard_of" not in text
+    for subject in ("site", "timing"):
+        assert f'<a href="#facts-{subject}">' in text and f'<details id="facts-{subject}">' in text
 
 
 def test_the_page_of_an_answer_without_anything_still_stands() -> None:

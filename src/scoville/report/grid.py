@@ -27,12 +27,16 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A value with its range in brackets; `heat` is a colour for a cost per token, `best` marks the cheapest."""
+    """A value with its range in brackets; `heat` is a colour for a cost per token, `best` marks the cheapest.
+
+    `behind` names the list of facts that the value rests on ("" for none); only the page shows them.
+    """
 
     text: str
     bracket: str = ""
     heat: str = ""
     best: bool = False
+    behind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,8 @@ def costs(answer: Answer) -> Grid:
         cells: list[Cell] = []
         for tenure in _PRICES:
             best = (answer.cheapest_rent if tenure == "rent" else answer.cheapest_own) == row.accelerator
-            cells += _price(wording.price(row, tenure), len(kinds), cached, domain, best)
+            behind = f"price-{tenure}-{row.accelerator}"
+            cells += _price(wording.price(row, tenure), len(kinds), cached, domain, best, behind)
         lines.append(_line(row, answer, cells))
     return Grid("What it costs", heads, tuple(lines))
 
@@ -147,10 +152,13 @@ def _cell(r: Range | None, unit: str = "", count: bool = False) -> Cell:
     return Cell(*wording.in_words(r, unit, count)) if r is not None else Cell(wording.UNKNOWN)
 
 
-def _price(p: Price | None, columns: int, cached: bool, domain: tuple[float, float], best: bool) -> list[Cell]:
+def _price(
+    p: Price | None, columns: int, cached: bool, domain: tuple[float, float], best: bool, behind: str
+) -> list[Cell]:
     if p is None:
         return [Cell("")] * (columns - 1) + [Cell(wording.NOT_OFFERED)]
     unit = "USD/Mtok"
     middle = [_cell(p.cached_input, unit)] if cached else []
-    every = Cell(*wording.in_words(p.all, unit), heat=theme.heat(p.all.central, domain), best=best)
+    heat = theme.heat(p.all.central, domain)
+    every = Cell(*wording.in_words(p.all, unit), heat=heat, best=best, behind=behind if p.facts else "")
     return [_cell(p.input, unit), *middle, _cell(p.output, unit), every, Cell(wording.percent(p.cheapest_frac))]

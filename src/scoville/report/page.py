@@ -94,6 +94,9 @@ def page(answer: Answer, specs: Mapping[str, dict[str, Any]], bundle: str) -> st
             for d in hangs.ranked(answer)
         ],
         groups=groups,
+        prices=(prices := _prices(answer)),
+        with_prices={group.id for group in prices},
+        shared=[group for group in groups if group.id not in {f"facts-{row.accelerator}" for row in answer.rows}],
         with_facts={group.id.removeprefix("facts-") for group in groups},
         command=f"scoville study {shlex.quote(answer.study_file)}",
     )
@@ -138,6 +141,21 @@ def _groups(answer: Answer) -> list[_Group]:
         for subject, facts in by_subject.items()
         if facts
     ]
+
+
+def _prices(answer: Answer) -> list[_Group]:
+    """The facts behind the hourly cost of each chip, rented and owned; keys that no source has are left out."""
+    by_key = {source.key: source for source in answer.sources}
+    found = [
+        _Group(
+            f"price-{tenure}-{row.accelerator}",
+            f"{row.name}, {words}",
+            tuple((key, theme.evidence_shape(by_key[key].kind), by_key[key]) for key in p.facts if key in by_key),
+        )
+        for tenure, words in (("rent", "rented"), ("own", "owned"))
+        for row, p in wording.priced(answer, tenure)
+    ]
+    return [group for group in found if group.facts]
 
 
 def _environment() -> Environment:
