@@ -80,7 +80,7 @@ def test_text_from_the_study_is_no_markup() -> None:
 def test_drivers_are_named_in_words() -> None:
     answer = sample.answer()
     named = replace(answer.drivers[0], label="jalapeno: price system")
-    assert "Jalapeño: price of the system" in printed(replace(answer, drivers=(named,)))
+    assert "Jalapeño: price of the system" in printed(replace(answer, drivers=(named,)), 120)
 
 
 def test_cached_input_has_a_column_only_where_there_is_any() -> None:
