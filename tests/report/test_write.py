@@ -210,8 +210,8 @@ def test_a_price_opens_the_facts_behind_it() -> None:
     assert "H100 SXM5, owned" in listed
     assert "61000 USD" in listed and "52000 USD to 74000 USD" in listed and "eia.gov" in listed
     assert "unheard_of" not in text
-    for subject in ("site", "timing"):
-        assert f'<a href="#facts-{subject}">' in text and f'<details id="facts-{subject}">' in text
+    assert '<a href="#facts-timing">' in text and '<details id="facts-timing">' in text
+    assert '<a href="#facts-site">' not in text, "the site is in the price itself"
 
 
 def test_the_page_of_an_answer_without_anything_still_stands() -> None:

@@ -96,7 +96,7 @@ def page(answer: Answer, specs: Mapping[str, dict[str, Any]], bundle: str) -> st
         groups=groups,
         prices=(prices := _prices(answer)),
         with_prices={group.id for group in prices},
-        shared=[group for group in groups if group.id not in {f"facts-{row.accelerator}" for row in answer.rows}],
+        shared=_shared(answer, groups, prices),
         with_facts={group.id.removeprefix("facts-") for group in groups},
         command=f"scoville study {shlex.quote(answer.study_file)}",
     )
@@ -156,6 +156,13 @@ def _prices(answer: Answer) -> list[_Group]:
         for row, p in wording.priced(answer, tenure)
     ]
     return [group for group in found if group.facts]
+
+
+def _shared(answer: Answer, groups: list[_Group], prices: list[_Group]) -> list[_Group]:
+    """The groups of facts that are of no chip and in no price: timing and engine."""
+    chips = {f"facts-{row.accelerator}" for row in answer.rows}
+    in_prices = {source.key for group in prices for _, _, source in group.facts}
+    return [g for g in groups if g.id not in chips and not any(source.key in in_prices for _, _, source in g.facts)]
 
 
 def _environment() -> Environment:
