@@ -136,6 +136,12 @@ def test_the_page_names_every_fact_of_a_chip() -> None:
     assert [name for name in (*names.FACTS, *names.REMARKS) if f"`{name}`" not in page] == []
 
 
+def test_the_page_tells_how_many_chips_can_be_timed(bundled: Facts) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "facts.md").read_text("utf-8")
+    complete = sum(not chip.missing for chip in bundled.accelerators())
+    assert f"{complete} of the {len(CHIPS)} bundled chips" in page
+
+
 def test_the_page_tells_the_default_ranges(bundled: Facts) -> None:
     page = " ".join((Path(__file__).resolve().parents[2] / "docs" / "facts.md").read_text("utf-8").split())
     told = ", ".join(
