@@ -13,6 +13,8 @@ from scoville import units
 # (record, field): why it may go without.
 EXCEPTIONS = {
     ("Format", "bits_per_element"): "number formats are named by their bits; bytes would be fractions",
+    ("Domain", "low"): "in the measure of whatever fact is held to it",
+    ("Domain", "high"): "likewise",
     ("_Plan", "support"): "ones where a column makes an operator run, zeros elsewhere",
 }
 FLOAT = re.compile(r"\bfloat|\bFloats?\b|\b(Float)?Array\b")
