@@ -131,7 +131,7 @@ def test_a_request_longer_than_the_model_takes(fails: Callable[[str], ScovilleEr
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match=r"there is no such study file; the bundled ones are in studies/"):
+    with pytest.raises(StudyError, match=r"there is no such study file; docs/studies.md says how one is written"):
         read_question(tmp_path / "none.toml")
     with pytest.raises(StudyError, match="cannot be read as text"):
         read_question(tmp_path)

@@ -158,7 +158,7 @@ def read_question(path: Path) -> QuestionFile:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise StudyError(f"{path}: there is no such study file; the bundled ones are in studies/") from None
+        raise StudyError(f"{path}: there is no such study file; docs/studies.md says how one is written") from None
     except (OSError, UnicodeDecodeError) as error:
         raise StudyError(f"{path}: cannot be read as text: {error}") from None
     try:
@@ -207,7 +207,7 @@ def _sentence(path: Path, text: str, error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         return f"{where} is not a setting; {nearest(field, names)}"
     if first["type"] == "missing":
-        return f"{where} is missing; the file must give it (see studies/own-the-token.toml)"
+        return f"{where} is missing; the file must give it (docs/studies.md lists them)"
     given = _given(text, first["loc"])
     message = {
         "tuple_type": "expected a list of names in brackets",
