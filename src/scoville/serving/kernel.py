@@ -159,7 +159,6 @@ def replay(
 
     Returns joules, without those of idling, or -1 if ticks run out: 64 bits hold 6.67 days.
 
-
     arrival (n,) ticks, non-decreasing; prompt, output (n,) tokens >= 1. `windows` has -1 for the whole context.
     `timeline` (2, bins) collects ticks x sequences and ticks x blocks by bins of `bin_ticks`.
     """
@@ -191,8 +190,18 @@ def replay(
     bin_now, bin_until = 0, bin_ticks  # the time bin that holds `now`, and its end
     partial, partial_computed = -1, 0
     next_arrival, count, last_decode = 0, 0, 0
-    joules = 0.0
     finished = 0
+    # Pieces by their non-zero coefficients alone: those of piece p stand from start[p] to start[p + 1].
+    start, column = np.zeros(pieces + 1, np.int64), np.zeros(pieces * size, np.int64)
+    for p in range(pieces):
+        start[p + 1] = start[p]
+        for i in range(size):
+            if uses[p, i]:
+                column[start[p + 1]] = i
+                start[p + 1] += 1
+    joules = 0.0  # of what goes by the tokens of a step
+    sampled_sum = 0
+    sums = np.zeros(size, np.int64)  # of v over all steps
 
     while finished < n:
         if count == 0 and stack_size == 0 and arrival[next_arrival] > now:
@@ -399,9 +408,10 @@ def replay(
         for p in range(pieces):
             runs = False
             a, b, da, db = 0, 0, 0, 0
-            for i in range(size):
+            for k in range(start[p], start[p + 1]):
+                i = column[k]
                 if v[i] != 0:
-                    runs = runs or uses[p, i]
+                    runs = True
                     a += compute[p, i] * v[i]
                     b += memory[p, i] * v[i]
                     da += compute[p, i] * growth[i]
@@ -413,10 +423,14 @@ def replay(
                 steps = over // -slope + 1  # the last step at which this side is still the longer
             duration += fixed[p] + max(a, b)
             rise += da if a > b or (a == b and (da >= db or steps == 1)) else db
-        limit, limit_rise = cap_base[tokens] + cap_head * sampled, 0
-        for i in range(size):
-            limit += cap[i] * v[i]
-            limit_rise += cap[i] * growth[i]
+        limit, limit_rise = cap_base[tokens] + cap_head * sampled + cap[0] + cap[1] * served + cap[3] * sequences, 0
+        for w in range(spans):
+            limit += cap[4 + 3 * w] * v[4 + 3 * w]
+            limit_rise += cap[4 + 3 * w] * growth[4 + 3 * w]
+        if prefill > 0:
+            limit += cap[2] * prefill
+            for w in range(spans):
+                limit += cap[5 + 3 * w] * v[5 + 3 * w] + cap[6 + 3 * w] * v[6 + 3 * w]
         over, slope = (
             (duration - limit, rise - limit_rise) if duration >= limit else (limit - duration, limit_rise - rise)
         )
@@ -443,9 +457,18 @@ def replay(
         spent = steps * duration + rise * (steps * (steps - 1) // 2)
 
         # -- book-keeping of the run of steps --------------------------------------------------------------------
-        joules += steps * (energy_base[tokens] + energy_head * sampled)
-        for i in range(size):
-            joules += energy_v[i] * (steps * v[i] + growth[i] * (steps * (steps - 1) // 2))
+        joules += steps * energy_base[tokens]
+        sampled_sum += steps * sampled
+        sums[0] += steps
+        sums[1] += steps * served
+        sums[3] += steps * sequences
+        for w in range(spans):
+            sums[4 + 3 * w] += steps * v[4 + 3 * w] + growth[4 + 3 * w] * (steps * (steps - 1) // 2)
+        if prefill > 0:
+            sums[2] += prefill
+            for w in range(spans):
+                sums[5 + 3 * w] += v[5 + 3 * w]
+                sums[6 + 3 * w] += v[6 + 3 * w]
         totals[STEPS] += steps
         totals[LEAPS] += 1
         totals[BUSY] += spent
@@ -470,8 +493,8 @@ def replay(
             until = ended if at == timeline.shape[1] - 1 else min(ended, bound)
             timeline[0, at] += float(until - began) * count
             # Blocks are taken evenly over a leap, so that the middle of a bin has its mean.
-            share = (until - now + began - now) / (2 * spent)
-            timeline[1, at] += (until - began) * (capacity - free + taken * share)
+            share = 0.5 if until - began == spent else (until - now + began - now) / (2 * spent)
+            timeline[1, at] += float(until - began) * (capacity - free + taken * share)
             began = until
             at += 1
             bound += bin_ticks
@@ -603,4 +626,4 @@ def replay(
         if ends >= 0:
             partial, partial_computed = ends, ends_computed
     totals[END] = now
-    return joules
+    return joules + energy_head * sampled_sum + float(np.sum(energy_v * sums))
