@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from scoville import facts, traffic, transformer
-from scoville.cli import app, simulate
+from scoville.cli import app
 from scoville.serving.simulate import engine, preset
 from scoville.serving.simulate import simulate as replay
 from scoville.transformer.sharding import operator_table
@@ -134,8 +134,3 @@ def test_requests_that_come_at_once_have_a_load_but_no_rate(tmp_path: Path) -> N
     assert found(str(path), *DEPLOYMENT)["load_requests_per_s"] is None
     for words in (("--rate", "2 requests/s"), ("--find-capacity",)):
         assert "all 5 requests arrive at once" in run(str(path), *DEPLOYMENT, *words, code=2)
-
-
-def test_the_compiled_kernel_is_known_by_its_age(trace: str) -> None:
-    run(trace, *DEPLOYMENT)
-    assert simulate._compiled()

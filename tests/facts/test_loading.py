@@ -220,6 +220,13 @@ def test_what_is_computed_with_keeps_its_measure(read: Read) -> None:
         read(fact("terms-neocloud.electricity", value="0.1 USD/W"))
 
 
+def test_a_misspelt_term_is_refused_with_the_nearest(read: Read) -> None:
+    with pytest.raises(FactError, match=r"\[site\.electrcity\].* did you mean 'electricity'"):
+        read('[site.electrcity]\nvalue = "0.08 USD/kWh"\nsource = "x"\nas_of = "2026"\nkind = "estimated"')
+    evidence = read('[timing-evidence.my-chip]\nvalue = "related"\nsource = "x"\nas_of = "2026"\nkind = "estimated"')
+    assert evidence.get("timing-evidence", "my-chip").value == "related"
+
+
 def test_a_default_range_stays_inside_of_what_is_possible(read: Read) -> None:
     def bounds(key: str, value: str) -> tuple[float, float]:
         f = read(fact(key, value=value).replace("measured", "estimated")).get(*key.split("."))

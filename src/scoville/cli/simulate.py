@@ -82,9 +82,7 @@ def simulate(
             factor = _rate(rate) / _own_rate(asked, "--rate")
         if not 0 < factor < float("inf"):
             raise TrafficError(f"--load: {factor:g} is no load; expected a number above 0")
-        now("loading the simulator")
-        if not _compiled():
-            now("compiling the simulator, once after installation")
+        now("loading the simulator (compiled once, after installation)")
         serving.simulate(traffic.Trace("one request", "", np.zeros(1), np.ones(1, int), np.ones(1, int)), one, 1)
         each = " each time" if find_capacity else ""
         now(f"{'searching the highest load' if find_capacity else 'replaying'}: {len(asked):,} requests{each}")
@@ -161,13 +159,3 @@ def _own_rate(trace: Trace, option: str) -> float:
             f"{trace.name}: all {len(trace):,} requests arrive at once, so there is no rate for {option} to change"
         )
     return len(trace) / trace.duration_s
-
-
-def _compiled() -> bool:
-    """Whether the kernel as it is lies compiled in numba's cache."""
-    from scoville.serving import kernel
-
-    folder = getattr(getattr(kernel.replay, "stats", None), "cache_path", None)
-    source = Path(kernel.__file__)
-    saved = Path(folder).glob(f"{source.stem}.replay-*.nbi") if folder else ()
-    return any(index.stat().st_mtime >= source.stat().st_mtime for index in saved)

@@ -56,9 +56,14 @@ def load(user_files: Sequence[Path] = ()) -> Facts:
     facts: dict[str, Fact] = {}
     origins: dict[str, _File] = {}
     measures: dict[tuple[str, str], str] = {}
+    bundled: set[tuple[str, str]] = set()
     for file in files:
         for key, name, table, place in _entries(file):
             subject = subjects[aliases[normal(key)]]
+            if file.user:
+                _known_by_name(subject, name, place, bundled)
+            else:
+                bundled.add((subject.id, name))
             fact = _fact(subject, name, table, place, sources, _measure(subject, name, place, measures), file.user)
             if origins.get(fact.key) is file or (fact.key in facts and not file.user):
                 raise FactError(f"{place}: the fact {fact.key} is already at {facts[fact.key].place}")
@@ -160,6 +165,21 @@ def _entries(file: _File) -> Iterator[tuple[str, str, dict[str, Any], str]]:
             elif _is_list_of_tables(table):
                 for nth, one in enumerate(table):
                     yield subject, name, one, file.at(subject, name, nth)
+
+
+def _known_by_name(subject: Subject, name: str, place: str, known: set[tuple[str, str]]) -> None:
+    """Refuse a user's fact of the site, of terms or of timing that nothing computes with: a typing error.
+
+    The two subjects whose facts are named by chips take any name.
+    """
+    own = {n for s, n in known if s == subject.id}
+    if not own or subject.category not in ("site", "timing", "rule"):
+        return  # a subject of the user's, or one that is only looked at
+    if subject.id in ("timing-evidence", "timing-family"):
+        return
+    allowed = own | {n for s, n in known if s == "site" and subject.category == "site"}
+    if name not in allowed:
+        raise FactError(f"{place}: nothing is computed with a fact of that name; {nearest(name, allowed)}")
 
 
 def _measure(subject: Subject, name: str, place: str, known: dict[tuple[str, str], str]) -> str | None:
