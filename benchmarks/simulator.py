@@ -31,7 +31,7 @@ def llama() -> Engine:
     """Llama-3.1-70B in FP8 on four H200, vLLM-like."""
     table = operator_table(transformer.load("llama-3.1-70b"), Precision("fp8", "fp8", "fp8"), Parallelism(tensor=4))
     book = facts.load()
-    return engine(book.accelerator("h200-sxm"), book, table, preset("vllm"))
+    return engine(book.accelerator("h200-sxm"), book, table, preset("vllm", book))
 
 
 def loaded(trace: traffic.Trace, one: Engine, requests: int) -> traffic.Trace:

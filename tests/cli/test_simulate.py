@@ -44,7 +44,7 @@ def found(*words: str) -> dict[str, Any]:
 def test_the_json_is_what_the_library_says(trace: str) -> None:
     book = facts.load()
     table = operator_table(transformer.load("llama-3.1-70b"), Precision("fp8"), Parallelism.parse("TP4"))
-    one = engine(book.accelerator("h200-sxm"), book, table, preset("sglang"))
+    one = engine(book.accelerator("h200-sxm"), book, table, preset("sglang", book))
     expected = replay(traffic.load(trace), one, 2)
     got = found(trace, *DEPLOYMENT, "--replicas", "2", "--engine", "sglang")
     assert got["ttft"]["mean_s"] == expected.ttft_s.mean()

@@ -21,13 +21,14 @@ from scoville.serving import Targets
 from scoville.serving.simulate import EngineSettings, Replay
 
 TARGETS = Targets(1.0, 0.05, ttft_percentile_frac=0.5, tpot_percentile_frac=0.95)
+VLLM = EngineSettings(name="vllm", token_budget=8192, max_sequences=1024, block_tokens=16)
 SETTING = Setting(
     trace="four", source="made up", load_frac=2.0, load_found=False, model="Llama", precision="weights fp8",
     accelerator="h200-sxm", accelerator_name="H200", evidence="measured", parallelism="TP2",
 )  # fmt: skip
 # Three answers of eleven tokens with gaps of 10, 20 and 30 ms, and one of a single token that waits for two seconds.
 FOUR = Replay(
-    settings=EngineSettings(), replicas_count=2, chips_count=4, cache_blocks_count=1000,
+    settings=VLLM, replicas_count=2, chips_count=4, cache_blocks_count=1000,
     arrival_s=np.array([5.0, 6.0, 7.0, 9.0]), queue_s=np.array([0.0, 0.0, 0.0, 1.9]),
     ttft_s=np.array([0.1, 0.2, 0.3, 2.0]), tpot_s=np.array([0.01, 0.02, 0.03, 0.0]),
     max_gap_s=np.array([0.01, 0.02, 0.03, 0.0]), end_s=np.array([0.2, 0.4, 0.6, 2.0]),
@@ -162,7 +163,7 @@ def test_the_title_of_the_timeline_says_what_limits() -> None:
     assert drawn.timeline_title(s) == "The cache runs full: 2 preemptions, 250 tokens computed again"
     s = replace(s, preemptions_count=0)
     assert drawn.timeline_title(s) == "Never more than 3 sequences on a replica, nor 40 % of its cache in use"
-    s = replace(s, engine=EngineSettings(max_sequences=3))
+    s = replace(s, engine=replace(VLLM, max_sequences=3))
     assert drawn.timeline_title(s) == "The limit of 3 sequences is reached: more requests have to wait"
 
 

@@ -14,7 +14,7 @@ from scoville.facts import Facts
 from scoville.serving import Targets, shape, steady_state
 from scoville.serving.costs import TICKS_PER_S
 from scoville.serving.reference import replay as replay_slowly
-from scoville.serving.simulate import PRESETS, Engine, EngineSettings, Replay, capacity, engine, preset, simulate
+from scoville.serving.simulate import Engine, EngineSettings, Replay, capacity, engine, preset, simulate
 from scoville.timing import Chips, RooflineTimer
 from scoville.traffic import Trace
 from scoville.traffic.synthesis import TraceFit, synthesise
@@ -25,7 +25,7 @@ MakeTrace = Callable[..., Trace]
 @pytest.fixture(scope="module")
 def one(table: Any, facts: Facts) -> Engine:
     """Llama-3.1-8B in fp8 on an H100, as vLLM runs it."""
-    return engine(facts.accelerator("h100-sxm"), facts, table(model="llama-3.1-8b"), preset("vllm"))
+    return engine(facts.accelerator("h100-sxm"), facts, table(model="llama-3.1-8b"), preset("vllm", facts))
 
 
 @pytest.fixture(scope="module")
@@ -83,9 +83,12 @@ def test_a_replay_is_the_reference_in_seconds(one: Engine, trace: MakeTrace) -> 
     assert got.busy_frac == pytest.approx(wanted.busy / wanted.end)
 
 
+PRESETS = ("vllm", "sglang", "tensorrt-llm")
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_request_gets_its_tokens(table: Any, facts: Facts, trace: MakeTrace, name: str) -> None:
-    small = engine(facts.accelerator("h100-sxm"), facts, table(model="llama-3.1-8b"), preset(name))
+    small = engine(facts.accelerator("h100-sxm"), facts, table(model="llama-3.1-8b"), preset(name, facts))
     small = replace(small, cache_blocks=12_000 // small.settings.block_tokens)  # three quarters of it are always taken
     t = trace(400, 40.0)
     r = simulate(t, small, 2)
@@ -182,7 +185,7 @@ def test_the_steady_state_agrees_on_poisson_arrivals(
     unit = trace(20_000, 1.0)
     s = shape(unit, t.layout.windows, 8192.0)
     told = steady_state(t, h100, s, np.array([batch]), Targets(10.0, 1.0), RooflineTimer())
-    deployed = engine(facts.accelerator("h100-sxm"), facts, t, preset("vllm"))
+    deployed = engine(facts.accelerator("h100-sxm"), facts, t, preset("vllm", facts))
     per_s = (len(unit) - 1) / unit.duration_s
     r = simulate(unit.stretched(per_s / float(told.requests_per_s[0, 0])), deployed, 1)
     mean_gap = (r.end_s - r.ttft_s).sum() / r.gap_count.sum()
@@ -246,13 +249,14 @@ def test_more_replicas_than_requests(one: Engine, trace: MakeTrace) -> None:
 )
 def test_settings_that_cannot_be(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(DeploymentError, match=message):
-        EngineSettings(**changes)
+        EngineSettings(**{"token_budget": 8192, "max_sequences": 1024, "block_tokens": 16, **changes})
 
 
-def test_presets_have_names() -> None:
-    assert {preset(name).name for name in PRESETS} == set(PRESETS)
+def test_presets_have_names(facts: Facts) -> None:
+    assert {preset(name, facts).name for name in PRESETS} == set(PRESETS)
+    assert facts.subjects("engine") == tuple(sorted(f"engine-{name}" for name in PRESETS))
     with pytest.raises(DeploymentError, match=r"unknown preset 'vlm'.*vllm"):
-        preset("vlm")
+        preset("vlm", facts)
 
 
 @pytest.mark.parametrize(
@@ -264,13 +268,13 @@ def test_presets_have_names() -> None:
 )
 def test_models_that_cannot_be(table: Any, facts: Facts, model: str, ranks: int, message: str) -> None:
     with pytest.raises(DeploymentError, match=message):
-        engine(facts.accelerator("h100-sxm"), facts, table(model=model, tensor=ranks), preset("vllm"))
+        engine(facts.accelerator("h100-sxm"), facts, table(model=model, tensor=ranks), preset("vllm", facts))
 
 
 def test_the_cache_takes_what_the_memory_leaves(one: Engine, table: Any, facts: Facts) -> None:
     """32 layers x 8 heads x 128 x 2 in fp8 make 65,536 bytes a token."""
-    wide = engine(facts.accelerator("h100-sxm"), facts, table(model="llama-3.1-8b"), preset("sglang"))
+    wide = engine(facts.accelerator("h100-sxm"), facts, table(model="llama-3.1-8b"), preset("sglang", facts))
     assert wide.cache_blocks == one.cache_blocks // 4
     assert 50e9 < one.cache_blocks * 16 * 65_536 < 72e9
-    asked = replace(preset("vllm"), cache_blocks=77)
+    asked = replace(preset("vllm", facts), cache_blocks=77)
     assert engine(facts.accelerator("h100-sxm"), facts, table(model="llama-3.1-8b"), asked).cache_blocks == 77

@@ -58,13 +58,13 @@ def simulate(
     from scoville.report.summary import Setting, summarise
     from scoville.serving import Targets
     from scoville.serving import simulate as serving
+    from scoville.serving.simulate import preset
     from scoville.study import lines
     from scoville.study.rows import shown_value
     from scoville.timing.chips import timing_evidence
     from scoville.transformer.sharding import operator_table
     from scoville.transformer.step import Parallelism, Precision
 
-    settings = _settings(engine, token_budget, max_sequences, cache_blocks)
     targets = Targets(_above_zero(ttft, "s", "--ttft"), _above_zero(tpot, "s", "--tpot"))
     if (load is not None) + (rate is not None) + find_capacity > 1:
         raise TrafficError("simulate: give one of --load, --rate and --find-capacity")
@@ -72,6 +72,7 @@ def simulate(
         check(out, RESULT)  # before the work, not after it
     with working(f"reading {trace}") as now:
         book = known.load(facts or ())
+        settings = _settings(preset(engine, book), token_budget, max_sequences, cache_blocks)
         chip = book.accelerator(accelerator)
         architecture = transformer.load(model)
         precision, sharding = Precision(weights, activations, kv), Parallelism.parse(parallelism)
@@ -122,13 +123,10 @@ def simulate(
 
 
 def _settings(
-    engine: str, token_budget: int | None, max_sequences: int | None, cache_blocks: int | None
+    base: EngineSettings, token_budget: int | None, max_sequences: int | None, cache_blocks: int | None
 ) -> EngineSettings:
     from dataclasses import replace
 
-    from scoville.serving.simulate import preset
-
-    base = preset(engine)
     return replace(
         base,
         token_budget=base.token_budget if token_budget is None else token_budget,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,20 +24,23 @@ _BINS = 400
 LONGEST_S = (2**63 - 1) // TICKS_PER_S - 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
     """How an engine schedules; see docs/simulator.md. `cache_blocks` None takes what the memory leaves."""
 
-    name: str = "vllm"
+    name: str = "own settings"
     policy: Literal["decode_first", "prefill_first"] = "decode_first"
     reservation: Literal["preempt", "full"] = "preempt"
-    token_budget: int = 8192
-    max_sequences: int = 1024
-    block_tokens: int = 16
+    token_budget: int
+    max_sequences: int
+    block_tokens: int
     watermark_frac: float = 0.0
     cache_blocks: int | None = None
 
     def __post_init__(self) -> None:
+        for field, allowed in (("policy", ("decode_first", "prefill_first")), ("reservation", ("preempt", "full"))):
+            if getattr(self, field) not in allowed:
+                raise DeploymentError(f"engine: {field} is '{getattr(self, field)}'; allowed: {', '.join(allowed)}")
         for field in ("token_budget", "max_sequences", "block_tokens"):
             if getattr(self, field) < 1:
                 raise DeploymentError(f"engine: {field} is {getattr(self, field)}; expected an integer >= 1")
@@ -50,20 +53,26 @@ class EngineSettings:
             raise DeploymentError(f"engine: watermark_frac is {self.watermark_frac:g}; expected 0 up to below 1")
 
 
-# Defaults as documented: vLLM 0.11 (V1 engine: chunked prefill, decodes first, preemption by recompute), SGLang 0.5
-# (prefill first, chunks of 8192), TensorRT-LLM 1.0 (GUARANTEED_NO_EVICT reserves the whole answer).
-PRESETS: dict[str, EngineSettings] = {
-    "vllm": EngineSettings(),
-    "sglang": EngineSettings("sglang", policy="prefill_first", block_tokens=64),
-    "tensorrt-llm": EngineSettings("tensorrt-llm", reservation="full", block_tokens=32, max_sequences=2048),
-}
+_ENGINE = "engine-"  # subjects of the facts that hold an engine family's defaults
 
 
-def preset(name: str) -> EngineSettings:
-    """The settings of an engine family. Raises DeploymentError naming the nearest."""
-    if name not in PRESETS:
-        raise DeploymentError(f"engine: unknown preset '{name}'; {nearest(name, PRESETS)}")
-    return PRESETS[name]
+def preset(name: str, facts: Facts) -> EngineSettings:
+    """The defaults of an engine family, as the facts have them. Raises DeploymentError naming the nearest."""
+    known = [id.removeprefix(_ENGINE) for id in facts.subjects("engine")]
+    if name not in known:
+        raise DeploymentError(f"engine: unknown preset '{name}'; {nearest(name, known)}")
+
+    def default(fact: str) -> Any:
+        return facts.get(_ENGINE + name, fact).value
+
+    return EngineSettings(
+        name=name,
+        policy=default("policy"),
+        reservation=default("reservation"),
+        token_budget=int(default("token_budget")),
+        max_sequences=int(default("max_sequences")),
+        block_tokens=int(default("block_tokens")),
+    )
 
 
 @dataclass(frozen=True, eq=False)
