@@ -21,6 +21,8 @@ CHIPS = set(
     """.split()  # noqa: SIM905, a column of quotes reads worse
 )
 
+ENGINES = {"engine-vllm", "engine-sglang", "engine-tensorrt-llm"}
+
 
 @pytest.fixture(scope="module")
 def all_facts(bundled: Facts) -> list[Fact]:
@@ -60,8 +62,47 @@ def test_whatever_is_computed_with_has_a_domain(bundled: Facts, all_facts: list[
         return names.domain(bundled.subject(f.subject).category, f.subject, f.name) is not None
 
     read = {"site", "terms-hyperscaler", "terms-neocloud", "efficiency", "launch", "collective", "engine", "power"}
-    read |= {"uncertainty", "default-link", "default-power", "default-range", *CHIPS}
+    read |= {"uncertainty", "default-link", "default-power", "default-range", *CHIPS, *ENGINES}
+    read |= {"router", "fairness", "speculation", "kv-transfer", "replica"}
     assert {f.subject for f in all_facts if bounded(f) and not isinstance(f.value, str)} == read
+
+
+def test_every_engine_family_has_the_same_settings_each_looked_up(bundled: Facts) -> None:
+    settings = {"policy", "reservation", "token_budget", "max_sequences", "block_tokens", "asynchronous"}
+    assert set(bundled.subjects("engine")) == ENGINES
+    for id in ENGINES:
+        assert {f.name for f in bundled.of(id)} == settings, id
+        assert all(f.kind == "vendor" and "not looked up" not in f.source + f.note for f in bundled.of(id)), id
+        assert bundled.get(id, "asynchronous").value in ("yes", "no"), id
+
+
+def test_derived_acceptance_gives_the_published_tokens_per_step(bundled: Facts) -> None:
+    def of(name: str) -> Fact:
+        return bundled.get("speculation", name)
+
+    # A step yields the model's own token and the drafts before the first refusal: 1 + a + a^2 + ...
+    for acceptance, tokens, drafts, within in (
+        (of("mtp_acceptance").number, "mtp_tokens_2_drafts", 2, 0.02),
+        (of("mtp_acceptance").number, "mtp_tokens_3_drafts", 3, 0.03),
+        (of("eagle3_acceptance").number, "eagle3_tokens_3_drafts", 3, 0.01),
+    ):
+        assert sum(acceptance**i for i in range(drafts + 1)) == pytest.approx(of(tokens).number, rel=within)
+    assert (of("mtp_first_acceptance").low, of("mtp_first_acceptance").high) == (0.85, 0.9)
+
+
+def test_what_stands_around_the_engines_is_as_published(bundled: Facts) -> None:
+    assert bundled.get("router", "balance_absolute").number == 64
+    assert bundled.get("router", "balance_relative").number == 1.5
+    # Sheng et al., OSDI 2024: an answer token counts twice a prompt token.
+    assert [bundled.get("fairness", n).number for n in ("input_weight", "output_weight")] == [1, 2]
+    assert bundled.get("kv-transfer", "link_share").number == pytest.approx((87 / 100 + 190 / 400) / 2, abs=0.005)
+    assert bundled.get("replica", "startup").number == 60 + 10 + 15 + 70 + 60
+    mtbf = bundled.get("replica", "chip_mtbf")
+    # The Llama 3 Herd of Models: 419 unexpected interruptions of 16,384 chips in 54 days.
+    assert mtbf.number / 3600 == pytest.approx(16384 * 54 * 24 / 419, rel=1e-3)
+    # Kokolis et al.: failures per 1,000 days of a node of eight chips in two clusters.
+    ends = [1000 * 8 * 24 / failures for failures in (6.50, 2.34)]
+    assert [mtbf.low / 3600, mtbf.high / 3600] == pytest.approx(ends, rel=2e-3)
 
 
 def test_sources_say_where_the_figure_is_from(all_facts: list[Fact]) -> None:

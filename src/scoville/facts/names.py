@@ -152,6 +152,13 @@ _DOMAINS = {
         "uncertainty.*": POSITIVE,
     },
     "power": {"power.*_share": SHARE},
+    "engine": {"*": ONE_OR_MORE},
+    "serving": {
+        **dict.fromkeys(("speculation.*_acceptance", "router.cache_threshold"), SHARE),
+        **dict.fromkeys(("speculation.*_drafts", "router.balance_relative"), ONE_OR_MORE),
+        "kv-transfer.link_share": PART,
+        "replica.chip_mtbf": POSITIVE,
+    },
     "rule": {
         "default-link.domain": ONE_OR_MORE,
         "default-link.*_bandwidth": POSITIVE,
