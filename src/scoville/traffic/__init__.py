@@ -6,6 +6,7 @@ A Trace is columns of numpy arrays, one row per request; `load` makes one from a
 from __future__ import annotations
 
 from scoville.traffic.bundled import BUNDLED
+from scoville.traffic.extension import extended
 from scoville.traffic.loading import load
 from scoville.traffic.summary import TraceStatistics, reused_tokens, statistics
 from scoville.traffic.synthesis import TraceFit, fit, scale_to_demand, synthesise
@@ -17,6 +18,7 @@ __all__ = [
     "Trace",
     "TraceFit",
     "TraceStatistics",
+    "extended",
     "fit",
     "load",
     "reused_tokens",
