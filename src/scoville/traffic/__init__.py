@@ -8,6 +8,7 @@ from __future__ import annotations
 from scoville.traffic.bundled import BUNDLED
 from scoville.traffic.extension import extended
 from scoville.traffic.loading import load
+from scoville.traffic.prefixes import prefix_blocks
 from scoville.traffic.summary import TraceStatistics, reused_tokens, statistics
 from scoville.traffic.synthesis import TraceFit, fit, scale_to_demand, synthesise
 from scoville.traffic.trace import Trace
@@ -21,6 +22,7 @@ __all__ = [
     "extended",
     "fit",
     "load",
+    "prefix_blocks",
     "reused_tokens",
     "scale_to_demand",
     "statistics",
