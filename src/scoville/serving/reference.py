@@ -349,6 +349,7 @@ class _Run:
         cost = self.duration(group)
         at = self.now
         for stage in range(self.costs.stages):
+            self.happened["waited for a stage"] += at < replica.stage_free[stage]
             at = max(at, replica.stage_free[stage])
             at = replica.stage_free[stage] = at + cost
         group.step, group.started = Step(self.now, cost, at), self.now

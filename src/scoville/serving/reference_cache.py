@@ -146,6 +146,7 @@ class Cache:
         """Room for so many tokens, and what the cache has of them: they are computed."""
         chip, host = self.found(request)
         request.computed += self.id_tokens * (len(chip) + len(host))
+        self.happened["swapped in"] += request in self.swapped
         self.moved += self.swapped.pop(request, 0)
         self.own[request] = 0
         for i in chip:
