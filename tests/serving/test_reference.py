@@ -171,8 +171,8 @@ PREFIXES: dict[str, Any] = {"block_tokens": 2, "prefix_cache": True}
 
 
 def test_a_prefix_is_found_once_it_is_computed() -> None:
-    """B has A's two ids, 2 tokens each, and one token more: it computes that one only. C, all of whose content is there,
-    computes its last id again.
+    """B has A's two ids, 2 tokens each, and one token more: it computes that one only. C, which has
+    only what is there, computes its last id again.
     """
     columns = {"ids": [0, 1, 0, 1, 0, 1], "offsets": [0, 2, 4, 6], "id_tokens": 2}
     done = replay([(0, 4, 1), (14, 5, 1), (25, 4, 1)], columns=columns, **PREFIXES)
@@ -265,8 +265,8 @@ def test_turns_follow_their_predecessors() -> None:
 def test_replicas_start_and_drain() -> None:
     """Looked at every 10 ticks, one request a replica: at 10 three want two more, of which there is one.
 
-    It is up at 25 and gets D at 26. Replica 0 serves A, B and C one after another, until 42. At 40 and at 50 two and one
-    request are left: at 50 replica 1 drains, and is off at 66 with D, which has 26-40, 40-51, 51-62.
+    It is up at 25 and gets D at 26: 26-40, 40-51, 51-62. Replica 0 serves A, B and C one after another, until 42. At 50
+    one request is left: replica 1 drains, and is off at 62, with D.
     """
     scaling = Autoscaling(least=1, interval_s=seconds(10), requests_per_replica=1, startup_s=seconds(15))
     fleet = Fleet(replicas=2, routing="least_loaded", autoscaling=scaling)
