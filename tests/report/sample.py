@@ -12,6 +12,7 @@ from scoville.study.answer import (
     OperatorPoint,
     ParetoPoint,
     Price,
+    Replayed,
     Roof,
     Row,
     Source,
@@ -51,6 +52,24 @@ def price(tenure: str, usd_per_h: float, tokens_per_s: float, cheapest_frac: flo
     )
 
 
+def replayed(tokens_per_s: float, user: float, batch: int) -> Replayed:
+    return Replayed(
+        requests="all 19,366 requests",
+        requests_count=19366,
+        steady_batch_count=2 * batch,
+        steady_tokens_per_s_per_chip=tokens_per_s / 0.7,
+        random_tokens_per_s_per_chip=tokens_per_s / 0.8,
+        tokens_per_s_per_chip=tokens_per_s,
+        tokens_per_s_per_user=user,
+        batch_count=batch - 0.3,
+        ttft_percentile_s=0.61,
+        tpot_percentile_s=0.0331,
+        preempted_frac=0.004,
+        most_cache_frac=0.62,
+        off_target="TPOT",
+    )
+
+
 def rows() -> tuple[Row, ...]:
     made = []
     for chip, name, vendor, evidence, tp, batch, rate, user, kw, rent, own, limit in _CHIPS:
@@ -85,6 +104,8 @@ def rows() -> tuple[Row, ...]:
                 own=price("own", own, rate, {"jalapeno": 0.72, "tpu-v7": 0.14}.get(chip, 0.02), wide) if own else None,
                 not_rented="" if rent else "its owner keeps it",
                 not_owned="",
+                replayed=replayed(rate, user, batch) if chip != "tpu-v7" else None,
+                not_replayed="" if chip != "tpu-v7" else "TP4 DP8: the simulator does not replay that",
                 notes=("timed from the vendor's figures alone",) if evidence == "claimed" else (),
             )
         )

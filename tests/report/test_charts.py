@@ -298,3 +298,17 @@ def test_evidence_that_is_not_known_counts_as_the_weakest() -> None:
 
 def test_a_name_that_no_row_has_is_its_own() -> None:
     assert wording.name_of(sample.answer(), "l40s") == "l40s"
+
+
+def test_charts_say_whose_figures_they_show() -> None:
+    answer = sample.answer()
+    alone = "By the steady-state estimate alone, without a replay: TPU v7 (Ironwood)."
+    for make in (charts.cost_per_token, charts.pareto):
+        chart = make(answer)
+        assert chart is not None
+        assert alone in theme.for_page(theme.specification(chart))[3]
+    none = replace(answer, rows=tuple(replace(r, replayed=None, not_replayed="") for r in answer.rows))
+    for make in (charts.cost_per_token, charts.pareto):
+        chart = make(none)
+        assert chart is not None
+        assert "steady" not in theme.for_page(theme.specification(chart))[3]

@@ -119,3 +119,35 @@ def test_a_note_that_holds_for_many_is_said_once() -> None:
 )
 def test_bounds_have_two_digits_where_they_still_enclose_the_value(r: Range, said: str) -> None:
     assert wording.ranged(r) == said
+
+
+def test_replay_and_steady_state_stand_side_by_side() -> None:
+    for width in (80, 150):
+        text = printed(sample.answer(), width)
+        table = text.split("Where the replay and the steady state differ")[1].split("Replayed: the highest load")[0]
+        for row in sample.rows():
+            assert (row.name.split()[0] in table) != bool(row.refusal)
+        # The H100: replayed, at random times, steady state.
+        assert "1,180" in table and "1,480" in table and "1,690" in table
+        assert "70" in table
+
+
+def test_a_row_without_a_replay_is_marked_in_both_tables() -> None:
+    answer = sample.answer()
+    table = grid.replays(answer)
+    assert table is not None
+    for lines in (grid.does(answer).lines, grid.costs(answer).lines):
+        assert [line.accelerator for line in lines if line.caveat] == ["tpu-v7"]
+    assert [line.accelerator for line in table.lines if line.cells[1].text == "none"] == ["tpu-v7"]
+    assert all(len(line.cells) == len(table.heads) for line in table.lines)
+    for width in (80, 150, 200):
+        text = squeezed(printed(answer, width))
+        assert text.count(grid.NOT_REPLAYED) == 2
+        assert "TPU v7 (Ironwood): the steady state stands, without a replay: TP4 DP8: the simulator does not" in text
+
+
+def test_without_any_replay_there_is_no_such_table() -> None:
+    answer = sample.answer()
+    none = replace(answer, rows=tuple(replace(r, replayed=None) for r in answer.rows))
+    assert grid.replays(none) is None
+    assert "Where the replay" not in printed(none, 150)

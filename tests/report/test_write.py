@@ -15,7 +15,7 @@ import sample
 
 from scoville.errors import StudyError
 from scoville.facts import Range
-from scoville.report import charts, folder, page, theme, write
+from scoville.report import charts, folder, grid, page, theme, write
 from scoville.study.answer import Answer, Row
 
 HOSTILE = "</script><img src=x onerror='window.pwned=1'><!--\"&\u2028"
@@ -193,6 +193,16 @@ def test_the_page_has_every_row_every_chart_and_every_fact() -> None:
     assert "not offered" in text and "cheapest to own" in text
     assert "scoville study studies/own-the-token.toml" in text and f"seed {answer.seed}" in text
     assert "NaN" not in text and "nan" not in re.sub(r"[a-z]*nan[a-z]+|[a-z]+nan[a-z]*", "", text)
+
+
+def test_the_page_shows_where_the_replay_and_the_steady_state_differ() -> None:
+    text = html(sample.answer())
+    table = text.split("<h2>Where the replay and the steady state differ</h2>")[1].split("</table>")[0]
+    assert "TP4" in table and "none" in table and "1,690" in table
+    assert text.count(grid.NOT_REPLAYED) == 2
+    assert grid.REPLAYS.replace("'", "&#39;") in text
+    rows = tuple(replace(r, replayed=None) for r in sample.rows())
+    assert "Where the replay" not in html(replace(sample.answer(), rows=rows))
 
 
 def test_a_price_opens_the_facts_behind_it() -> None:

@@ -12,6 +12,13 @@ LIMIT = (
     "Limit: what stops a larger batch; in brackets, where it differs, what takes most of a step. "
     "Cheapest in: share of the samples in which no other chip is cheaper that way."
 )
+REPLAYS = (
+    "Replayed: the highest load at which the requests meet both targets as they come in the trace; at random times: "
+    "the same requests without its rushes and lulls; steady state: the estimate that picks the deployments. Latencies "
+    "and the share of requests that are preempted are of the replay. Tables and charts show the replay's figures, and "
+    "the steady state's where there is none."
+)
+NOT_REPLAYED = "steady state, no replay"
 _PRICES = {"rent": "rented", "own": "owned"}
 
 
@@ -41,7 +48,10 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One accelerator; `refusal` stands in place of `cells` where no deployment was found."""
+    """One accelerator; `refusal` stands in place of `cells` where no deployment was found.
+
+    `caveat` says in few words that its figures are of another making than those of the other lines.
+    """
 
     accelerator: str
     name: str
@@ -49,6 +59,7 @@ class Line:
     marks: tuple[str, ...]  # ("cheapest to own",)
     cells: tuple[Cell, ...]
     refusal: str
+    caveat: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +105,43 @@ def costs(answer: Answer) -> Grid:
     return Grid("What it costs", heads, tuple(lines))
 
 
+def replays(answer: Answer) -> Grid | None:
+    """Where the replay and the steady state differ, a line for each deployment; None where none was replayed."""
+    rows = [row for row in answer.rows if not row.refusal]
+    if not any(row.replayed for row in rows):
+        return None
+    heads = (
+        Head("", "parallelism", numeric=False),
+        Head("", "replayed", "tokens/s per chip"),
+        Head("", "at random times"),
+        Head("", "steady state"),
+        Head("", "of steady", "%"),
+        Head("", f"TTFT P{answer.percentile_ttft_frac * 100:g}", "s"),
+        Head("", f"TPOT P{answer.percentile_tpot_frac * 100:g}", "ms"),
+        Head("", "preempted"),
+    )
+    return Grid("Where the replay and the steady state differ", heads, tuple(_replay(row) for row in rows))
+
+
+def _replay(row: Row) -> Line:
+    r, steady = row.replayed, row.tokens_per_s_per_chip
+    if r is not None:
+        numbers = [
+            wording.digits(r.tokens_per_s_per_chip),
+            wording.digits(r.random_tokens_per_s_per_chip),
+            wording.digits(r.steady_tokens_per_s_per_chip),
+            wording.whole(100 * r.of_steady_frac),
+            wording.digits(r.ttft_percentile_s),
+            wording.digits(1e3 * r.tpot_percentile_s),
+            wording.percent(r.preempted_frac),
+        ]
+    else:
+        rate = wording.digits(steady.central) if steady else wording.UNKNOWN
+        numbers = ["none", wording.UNKNOWN, rate, *[wording.UNKNOWN] * 4]
+    cells = (Cell(row.parallelism), *(Cell(number) for number in numbers))
+    return Line(row.accelerator, row.name, theme.evidence_shape(row.evidence), (), cells, "")
+
+
 def footnotes(answer: Answer) -> tuple[str, ...]:
     """What is particular to single accelerators, each said once with the chips it holds for; then the waterfall's."""
     holds: dict[str, list[str]] = {}
@@ -104,6 +152,8 @@ def footnotes(answer: Answer) -> tuple[str, ...]:
             f"rent {wording.NOT_OFFERED} ({row.not_rented})" if row.not_rented and row.rent is None else "",
             f"no owner's cost ({row.not_owned})" if row.not_owned and row.own is None else "",
             f"computes in {row.computes_in}" if row.computes_in else "",
+            f"replayed with {row.replayed.requests}" if row.replayed else "",
+            f"the steady state stands, without a replay: {row.not_replayed}" if row.not_replayed else "",
             *row.notes,
             *(note for p in (row.rent, row.own) if p for note in p.notes),
         ]
@@ -132,7 +182,8 @@ def bases(answer: Answer) -> tuple[str, ...]:
 
 def _line(row: Row, answer: Answer, cells: list[Cell]) -> Line:
     marks = wording.cheapest(answer, row.accelerator)
-    return Line(row.accelerator, row.name, theme.evidence_shape(row.evidence), marks, tuple(cells), row.refusal)
+    caveat = NOT_REPLAYED if row.not_replayed else ""
+    return Line(row.accelerator, row.name, theme.evidence_shape(row.evidence), marks, tuple(cells), row.refusal, caveat)
 
 
 def _deployment(row: Row) -> list[Cell]:

@@ -77,6 +77,8 @@ def page(answer: Answer, specs: Mapping[str, dict[str, Any]], bundle: str) -> st
         circumstances=tuple(line.partition(": ")[::2] for line in tables.circumstances(answer)),
         notice=tables.notice(answer) if answer.user_facts else "",
         grids=(grid.does(answer), grid.costs(answer)),
+        replays=grid.replays(answer),
+        about_replays=grid.REPLAYS,
         shapes=theme.EVIDENCE_WORDS.items(),
         fact_shapes=theme.FACT_WORDS.items(),
         below=(grid.LIMIT, *grid.bases(answer)),

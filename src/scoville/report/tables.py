@@ -36,7 +36,7 @@ def parts(answer: Answer, width: int) -> list[RenderableType]:
     if answer.user_facts:
         shown += ["", Text(notice(answer), style="bold")]
     shown += ["", *(Text(finding) for finding in answer.findings)]
-    does, costs = grid.does(answer), grid.costs(answer)
+    does, costs, replays = grid.does(answer), grid.costs(answer), grid.replays(answer)
     shown += ["", _heading(does), ""]
     shown += [_fitting((lambda: _table(does, stacked=False), lambda: _folded(does)), width)]
     shown += ["", _heading(costs), ""]
@@ -44,6 +44,9 @@ def parts(answer: Answer, width: int) -> list[RenderableType]:
     shown += [_fitting((*layouts, lambda: _by_tenure(costs, stacked=True)), width), ""]
     shown += [Text(f"{line.name}: {line.refusal.rstrip('.')}.") for line in does.lines if line.refusal]
     shown += [_quiet(line) for line in (legend(answer), grid.LIMIT, *grid.bases(answer))]
+    if replays is not None:
+        layouts = (lambda: _table(replays, stacked=False), lambda: _narrow(replays))
+        shown += ["", _heading(replays), "", _fitting(layouts, width), "", _quiet(grid.REPLAYS)]
     if answer.waterfall is not None and answer.waterfall.layers:
         name = wording.name_of(answer, answer.waterfall.accelerator)
         shown += ["", _head(f"Who gets what of a token on {name}, bought", "USD per million tokens"), "", _fall(answer)]
@@ -156,6 +159,17 @@ def _folded(table: grid.Grid) -> Table:
     return made
 
 
+def _narrow(table: grid.Grid) -> Table:
+    """The deployment under the chip, each word of a head on a line of its own."""
+    made = _empty(stacked=True)
+    made.columns[0].header = f"chip,\n{table.heads[0].name}"
+    for head in table.heads[1:]:
+        made.add_column((head.name + _unit(head)).replace(" ", "\n"), justify="right", no_wrap=True)
+    for line in table.lines:
+        made.add_row(_chip(line, line.cells[0].text), *(_cell(c, True) for c in line.cells[1:]))
+    return made
+
+
 def _by_tenure(table: grid.Grid, stacked: bool) -> Table:
     """What it costs on a narrow screen: a line for each tenure of an accelerator."""
     made = _empty(stacked)
@@ -200,6 +214,8 @@ def _chip(line: grid.Line, how: str = "", with_marks: bool = True) -> Text:
         chip.append(f"\n  {how}", style="dim")
     for mark in line.marks if with_marks else ():
         chip.append("\n  ").append(_mark(mark))
+    if line.caveat:
+        chip.append(f"\n  {line.caveat}", style="dim")
     return chip
 
 

@@ -149,6 +149,12 @@ def name_of(answer: Answer, accelerator: str) -> str:
     return next((row.name for row in answer.rows if row.accelerator == accelerator), accelerator)
 
 
+def steady_only(answer: Answer) -> list[str]:
+    """Which chips have an estimate that no replay corrected, as a sentence; none where all were replayed."""
+    names = [row.name for row in answer.rows if row.not_replayed]
+    return [f"By the steady-state estimate alone, without a replay: {listed(names)}."] if names else []
+
+
 def driver(answer: Answer, label: str, *, starting: bool = False) -> str:
     """A driver's label with names and words in the place of ids; `starting` a sentence, it has a capital letter.
 

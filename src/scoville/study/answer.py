@@ -25,8 +25,50 @@ class Price:
 
 
 @dataclass(frozen=True, slots=True)
+class Replayed:
+    """What the simulator found for one replica: the highest load at which the trace's own arrivals meet both targets.
+
+    `steady_tokens_per_s_per_chip` is that load by the steady-state estimate, `random_tokens_per_s_per_chip` the one
+    that the simulator finds for the same requests at random times: between steady and random lies the estimate's
+    error, between random and real what the trace's rushes and lulls take. `batch_count` (mean sequences in decode),
+    speed and latencies, at the targets' percentiles, are those of the replay at the load found; `preempted_frac` is the
+    share of its requests that were preempted, `most_cache_frac` the fullest that the cache was. `off_target` names the
+    target that stops a higher load.
+    """
+
+    requests: str  # which of the trace's
+    requests_count: int
+    steady_batch_count: int
+    steady_tokens_per_s_per_chip: float
+    random_tokens_per_s_per_chip: float
+    tokens_per_s_per_chip: float
+    tokens_per_s_per_user: float
+    batch_count: float
+    ttft_percentile_s: float
+    tpot_percentile_s: float
+    preempted_frac: float
+    most_cache_frac: float
+    off_target: str  # "TTFT" or "TPOT"
+
+    @property
+    def of_steady_frac(self) -> float:
+        """The load that the replay finds over the steady state's."""
+        return self.tokens_per_s_per_chip / self.steady_tokens_per_s_per_chip
+
+    @property
+    def random_of_steady_frac(self) -> float:
+        """The load that the replay finds for the same requests at random times, over the steady state's."""
+        return self.random_tokens_per_s_per_chip / self.steady_tokens_per_s_per_chip
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
-    """One accelerator: the best deployment that meets the targets, or why there is none (`refusal`)."""
+    """One accelerator: the best deployment that meets the targets, or why there is none (`refusal`).
+
+    Where it was `replayed`, load, speed, latencies, batch, fleet and costs are those of the replay: the samples keep
+    their spread and are scaled by what the replay found at the central values. Else all is the steady-state estimate,
+    and `not_replayed` says why. Energy per token and the proportion of input to output price are always the estimate's.
+    """
 
     accelerator: str
     name: str
@@ -52,6 +94,8 @@ class Row:
     own: Price | None = None
     not_rented: str = ""
     not_owned: str = ""
+    replayed: Replayed | None = None
+    not_replayed: str = ""
     notes: tuple[str, ...] = ()
 
 

@@ -6,7 +6,7 @@ Found at the central values, then found again in every Monte Carlo sample among 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from scoville.facts import Accelerator, Draws, Facts
 from scoville.serving import SteadyState, Targets, TrafficShape, steady_state
 from scoville.serving.batch import around, batch_sizes, busiest, limit, most_batch
 from scoville.serving.candidates import candidate_parallelisms
+from scoville.study.answer import Replayed
 from scoville.timing import Chips, Timer, cache_room_bytes, chips
 from scoville.transformer import Architecture
 from scoville.transformer.operators import OperatorTable
@@ -91,6 +92,11 @@ class Deployment:
         """Requests per second of a replica, shape (m,); 0 where a target, memory or stability is broken."""
         return np.asarray(np.where(self.state.feasible[0], self.state.requests_per_s[0], 0.0))
 
+    @property
+    def best(self) -> int:
+        """The position of the batch that serves most."""
+        return int(np.argmax(self.served_per_s()))
+
     def merit(self, work: Workload) -> float:
         """That of its best batch; -inf where there is none."""
         return float(work.merit(self.served_per_s(), self.parallelism.chips).max())
@@ -98,7 +104,12 @@ class Deployment:
 
 @dataclass(frozen=True)
 class Choice:
-    """The best deployment of a chip: position `best` of its batch sizes, why no larger one, and the runners-up."""
+    """The best deployment of a chip: position `best` of its batch sizes, why no larger one, and the runners-up.
+
+    `candidates` are the deployments that compete in each sample, the best by the steady state first. `load_frac` says
+    by sharding which part of the steady state's load a replay found to hold (1 where none was made), `replayed` what it
+    found for the deployment chosen, `not_replayed` why there was none.
+    """
 
     accelerator: Accelerator
     chips: Chips
@@ -107,8 +118,16 @@ class Choice:
     limit: str
     busiest: str
     all: tuple[Deployment, ...]
-    shortlist: tuple[Parallelism, ...]
-    shortlist_batch_count: tuple[float, ...]
+    candidates: tuple[Deployment, ...]
+    load_frac: dict[Parallelism, float] = field(default_factory=dict)
+    replayed: Replayed | None = None
+    not_replayed: str = ""
+
+    @property
+    def requests_per_s(self) -> float:
+        """Of a replica of the deployment chosen, at the highest load that meets the targets."""
+        steady = float(self.deployment.state.requests_per_s[0, self.best])
+        return steady * self.load_frac.get(self.deployment.parallelism, 1.0)
 
 
 @dataclass(frozen=True)
@@ -149,24 +168,23 @@ def choose(accelerator: Accelerator, facts: Facts, work: Workload) -> Choice | s
     # The merit of a feasible deployment is its number of chips, negative.
     shortlist = [d for d in ranked[:_SHORTLIST] if d.merit(work) >= ranked[0].merit(work) / _SHORTLIST_FRAC]
     refined = [_refined(d, on, work) for d in shortlist]
-    best = max(refined, key=lambda d: d.merit(work))
-    k = int(np.argmax(best.served_per_s()))
+    refined.sort(key=lambda d: -d.merit(work))
+    best = refined[0]
     return Choice(
         accelerator=accelerator,
         chips=on,
         deployment=best,
-        best=k,
-        limit=limit(best.state, k),
-        busiest=busiest(best.state, k),
+        best=best.best,
+        limit=limit(best.state, best.best),
+        busiest=busiest(best.state, best.best),
         all=tuple(found),
-        shortlist=tuple(d.parallelism for d in refined),
-        shortlist_batch_count=tuple(float(d.state.batch_count[np.argmax(d.served_per_s())]) for d in refined),
+        candidates=tuple(refined),
     )
 
 
 def _refined(d: Deployment, on: Chips, work: Workload) -> Deployment:
     """The deployment at the integers around its best batch."""
-    batch = around(d.state.batch_count, int(np.argmax(d.served_per_s())))
+    batch = around(d.state.batch_count, d.best)
     return Deployment(d.parallelism, work.steady(d.parallelism, on, batch))
 
 
@@ -192,7 +210,7 @@ def _refusal(accelerator: Accelerator, work: Workload, found: Sequence[Deploymen
 
 
 def sample(choice: Choice, facts: Facts, draws: Draws, work: Workload) -> Sampled:
-    """The best of the shortlisted deployments, and its best batch, anew in each sample.
+    """The best of the candidates, and its best batch, anew in each sample; a replay's finding scales its load in all.
 
     Batch sizes are tried on a coarse grid; between the best and the next, everything is smooth, so the batch at which
     the first target (or memory) is just met is interpolated.
@@ -212,7 +230,8 @@ def sample(choice: Choice, facts: Facts, draws: Draws, work: Workload) -> Sample
     best = {name: np.full(n, np.nan) for name in columns}
     value, per_replica = np.full(n, -np.inf), np.full(n, np.nan)
     rows = np.arange(n)
-    for parallelism, centre in zip(choice.shortlist, choice.shortlist_batch_count, strict=True):
+    for candidate in choice.candidates:
+        parallelism, centre = candidate.parallelism, float(candidate.state.batch_count[candidate.best])
         low, high = max(1.0, centre * _SAMPLE_LOW), min(most_batch(work.shape, parallelism), centre * _SAMPLE_HIGH)
         grid = np.unique(np.round(np.geomspace(low, high, _SAMPLE_BATCHES)))
         state = work.steady(parallelism, on, grid)
@@ -226,6 +245,7 @@ def sample(choice: Choice, facts: Facts, draws: Draws, work: Workload) -> Sample
             after = np.where(part > 0, after, pick)  # what lies beyond a limit may be infinite
             at = {name: getattr(state, name)[rows, pick] for name in columns}
             at = {name: here + part * (getattr(state, name)[rows, after] - here) for name, here in at.items()}
+        at["requests_per_s"] = at["requests_per_s"] * choice.load_frac.get(parallelism, 1.0)
         merit = work.merit(np.where(served[rows, pick] > 0, at["requests_per_s"], 0.0), parallelism.chips)
         better = merit > value
         value = np.where(better, merit, value)

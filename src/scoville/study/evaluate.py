@@ -47,14 +47,15 @@ def evaluate(choice: Choice, facts: Facts, draws: Draws, work: Workload, terms: 
     central = Draws.central()
     state, k = choice.deployment.state, choice.best
     one = (slice(0, 1), k)
+    served = np.array([choice.requests_per_s])
     size = terms.fleet(
-        choice.accelerator, facts, central, state.requests_per_s[one],
+        choice.accelerator, facts, central, served,
         np.array([float(choice.deployment.parallelism.chips)]),
     )  # fmt: skip
     # Samples that miss the targets have no fleet: they are priced at the central one and blanked afterwards.
     drawn = terms.fleet(
         choice.accelerator, facts, draws,
-        np.where(sampled.meets, sampled.requests_per_s, state.requests_per_s[one]),
+        np.where(sampled.meets, sampled.requests_per_s, served),
         np.where(sampled.meets, sampled.chips_per_replica_count, choice.deployment.parallelism.chips),
     )  # fmt: skip
     times = (state.prefill_s_per_token[one], state.cached_s_per_token[one], state.decode_s_per_token[one])

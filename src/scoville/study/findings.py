@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from scoville.study.answer import Price, Row
+from scoville.study.answer import Price, Replayed, Row
 from scoville.study.lines import percent
 from scoville.study.vintage import is_late, months_late
 
 _VERB = {"rent": "rented", "own": "owned"}
+_AGREES_FRAC = 0.1  # the steady state is held to 10 to 20 % of an engine that is stepped
+_SMALL_FRAC = 0.02  # the search for the load at random times is as coarse
 
 
 def _million(price: Price) -> str:
@@ -56,6 +58,92 @@ def _late(rows: tuple[Row, ...], tenure: str, vintage: str) -> list[str]:
     ]
 
 
+def _replays(rows: tuple[Row, ...]) -> list[str]:
+    """Where the replay and the steady state differ by more than a tenth, and why; and which rows were not replayed."""
+    have = [(r.name, r.replayed) for r in rows if r.replayed is not None]
+    apart = [(name, x) for name, x in have if abs(x.of_steady_frac - 1) > _AGREES_FRAC]
+    found = []
+    if have and not apart:
+        found.append(
+            f"Replayed with the arrivals of the trace, {_names([n for n, _ in have], rows)} within "
+            f"{percent(_AGREES_FRAC)} of the load that the steady-state estimate gives."
+        )
+    if apart:
+        names = _names([n for n, _ in apart], rows)
+        share = _spread([x.of_steady_frac for _, x in apart])
+        found.append(
+            f"Replayed with the arrivals of the trace, {names} {share} of the load that the steady-state estimate "
+            f"gives, and the costs rest on the replay: {_why([x for _, x in apart])}."
+        )
+    reasons: dict[str, list[str]] = {}
+    for r in rows:
+        if r.not_replayed:
+            reasons.setdefault(r.not_replayed.rstrip("."), []).append(r.name)
+    if reasons:
+        which = "; ".join(f"{', '.join(names)} ({reason})" for reason, names in reasons.items())
+        other = ", which is often higher than what a replay finds" if have else ""
+        found.append(f"The steady-state estimate stands alone{other}, for {which}.")
+    return found
+
+
+def _names(names: list[str], rows: tuple[Row, ...]) -> str:
+    """'all chips hold' where they are all that were replayed, else their names with the verb."""
+    if len(names) == sum(r.replayed is not None for r in rows) > 1:
+        return "all chips that were replayed hold" if any(r.not_replayed for r in rows) else "all chips hold"
+    return f"{', '.join(names)} {'holds' if len(names) == 1 else 'hold'}"
+
+
+def _spread(fracs: list[float]) -> str:
+    low, high = percent(min(fracs)), percent(max(fracs))
+    return low if low == high else f"{low.removesuffix(' %')} to {high}"
+
+
+def _why(apart: list[Replayed]) -> str:
+    """What lies between the two loads, in words."""
+    parts = []
+    for fracs, less, more in (
+        (
+            [x.random_of_steady_frac for x in apart],
+            "requests at random times interrupt each other more than the estimate assumes, which takes",
+            "the estimate is more careful than requests at random times need, which gives",
+        ),
+        (
+            [x.of_steady_frac / x.random_of_steady_frac for x in apart],
+            "the rushes of this trace take",
+            "this trace comes more evenly than at random, which gives",
+        ),
+    ):
+        lost, won = [1 - f for f in fracs if f < 1 - _SMALL_FRAC], [f - 1 for f in fracs if f > 1 + _SMALL_FRAC]
+        parts += [f"{less} {_spread(lost)}"] if lost else []
+        parts += [f"{more} {_spread(won)}"] if won else []
+    preempted = [x.preempted_frac for x in apart if x.preempted_frac > _SMALL_FRAC]
+    parts += [f"{_spread(preempted)} of the requests are preempted, as the cache is full"] if preempted else []
+    binds = sorted({x.off_target for x in apart})
+    parts.append(f"{' or '.join(binds)} stops a higher load")
+    return "; ".join(parts)
+
+
+def _turned(rows: tuple[Row, ...], winners: dict[str, str]) -> list[str]:
+    """That other chips would have been the cheapest by the steady-state estimate alone; winners by tenure."""
+    ways: dict[tuple[str, bool], list[str]] = {}
+    for tenure, best in winners.items():
+        steady = {
+            r.accelerator: p.all.central * (r.replayed.of_steady_frac if r.replayed else 1.0)
+            for r in rows
+            if (p := _price(r, tenure)) is not None
+        }
+        other = min(steady, key=lambda id: steady[id], default=best)
+        if other != best:
+            name = next(r.name for r in rows if r.accelerator == other)
+            alone = any(r.accelerator == best and r.not_replayed for r in rows)
+            ways.setdefault((name, alone), []).append(_VERB[tenure])
+    return [
+        f"By the steady-state estimate alone, {name} would have been the cheapest {' and '.join(verbs)}"
+        + ("; no replay corrects the winner's, so that the order may only show that." if alone else ".")
+        for (name, alone), verbs in ways.items()
+    ]
+
+
 def sentences(rows: tuple[Row, ...], best_rent: str, best_own: str, vintage: str) -> tuple[str, ...]:
     """Findings in the order of importance."""
     found = _tenure(rows, best_rent, "rent") + _tenure(rows, best_own, "own")
@@ -67,6 +155,7 @@ def sentences(rows: tuple[Row, ...], best_rent: str, best_own: str, vintage: str
         ratio = own.all.central / rent.all.central
         share = f"{percent(abs(1 - ratio))} {'less' if ratio < 1 else 'more'} than renting"
         found.append(f"Owning the cheapest chip costs {share} the cheapest.")
+    found += _replays(rows) + _turned(rows, {"rent": best_rent, "own": best_own})
     unclaimed = [r.name for r in rows if r.evidence == "claimed" and not r.refusal]
     if unclaimed:
         found.append(

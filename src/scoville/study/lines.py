@@ -66,14 +66,20 @@ def targets(latency: Targets) -> str:
     )
 
 
-def approximations(cached_known: bool, most_chips: float) -> tuple[str, ...]:
+def approximations(cached_known: bool, most_chips: float, replayed: bool) -> tuple[str, ...]:
     """What the answer takes for granted, in the order of its stages; `most_chips` is the largest replica searched."""
+    replay = (
+        "Replay: one replica with an engine like vLLM, at the central values of all facts, gets the trace's own "
+        "pattern of arrivals, faster or slower, until a target is missed. Every sample takes the part of its steady "
+        "state's load that the replay found at the central values.",
+    )
     return (
         "Roofline: an operator takes the longer of arithmetic and memory traffic at efficiencies measured on "
         "Hopper and Ampere; on other chips the same efficiencies with a wider error of their own.",
         f"Shardings: powers of two up to {most_chips:g} chips per replica; larger expert-parallel deployments exist "
         "and are not searched.",
         *APPROXIMATIONS,
+        *(replay if replayed else ()),
         "Prefix cache: every block that the trace repeats is found (an infinite cache)."
         if cached_known
         else "Prefix cache: none, since the trace does not say which prompts share a prefix.",

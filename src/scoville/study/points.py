@@ -8,7 +8,7 @@ from scoville.economics import NotOffered
 from scoville.facts import Draws, Facts
 from scoville.serving import average_step, full_chunk_tokens
 from scoville.study.answer import OperatorPoint, ParetoPoint, Roof
-from scoville.study.deploy import Choice, Workload
+from scoville.study.deploy import Choice, Deployment, Workload
 from scoville.study.pricing import Terms
 from scoville.timing import RooflineTimer
 
@@ -16,7 +16,9 @@ from scoville.timing import RooflineTimer
 def pareto_points(choice: Choice, facts: Facts, work: Workload, terms: Terms) -> tuple[ParetoPoint, ...]:
     """For every speed per user, the deployment of the chip with the most tokens per chip; targets are not imposed.
 
-    A point is on the front if nothing of the same chip is both faster for the user and cheaper.
+    A point is on the front if nothing of the same chip is both faster for the user and cheaper. The front, of means, is
+    the steady state's; where a replay was made, it decides which of its points meet the targets: those that carry no
+    more than the load it found.
     """
     per_request = work.shape.input_tokens + work.shape.output_tokens
     central = Draws.central()
@@ -59,17 +61,27 @@ def pareto_points(choice: Choice, facts: Facts, work: Workload, terms: Terms) ->
                 tokens_per_s_per_chip=rate * per_request,
                 own_usd_per_token=usd["own"],
                 rent_usd_per_token=usd["rent"],
-                meets_targets=bool(d.state.feasible[0, j]),
+                meets_targets=_meets(choice, d, j, rate),
                 on_front=True,
             )
         )
     return tuple(points)
 
 
+def _meets(choice: Choice, d: Deployment, j: int, rate: float) -> bool:
+    """Whether a deployment meets the targets at its j-th batch, where each chip serves `rate` requests per second."""
+    steady = bool(d.state.feasible[0, j])
+    if choice.replayed is None:
+        return steady
+    chosen = choice.deployment.parallelism
+    return (steady or d.parallelism == chosen) and rate <= choice.requests_per_s / chosen.chips * (1 + 1e-9)
+
+
 def operator_points(choice: Choice, work: Workload) -> tuple[OperatorPoint, ...]:
     """The operators of the chosen deployment: a decode step at its batch, and a full chunk of prefill on top."""
     table = work.table(choice.deployment.parallelism)
-    batch = float(choice.deployment.state.batch_count[choice.best])
+    replayed = choice.replayed
+    batch = max(replayed.batch_count, 1.0) if replayed else float(choice.deployment.state.batch_count[choice.best])
     points = []
     for phase, decode, prefill in (
         ("decode", batch, 0.0),

@@ -64,10 +64,10 @@ def row(a: Accelerator, e: Evaluated | str, evidence: str, work: Workload, chanc
     if isinstance(e, str):
         return Row(a.id, a.name, a.vendor, evidence, refusal=e)
     choice, s, k, sampled = e.choice, e.choice.deployment.state, e.choice.best, e.sampled
-    p = choice.deployment.parallelism
+    p, replayed = choice.deployment.parallelism, choice.replayed
     shape = work.shape
     per_request = shape.input_tokens + shape.output_tokens
-    central_rate = float(s.requests_per_s[0, k]) / p.chips
+    central_rate = choice.requests_per_s / p.chips
     rate = sampled.requests_per_s / sampled.chips_per_replica_count
     computes_in, notes = _computes_in(choice, work)
     power = float(np.broadcast_to(e.fleet.power_w, (1,))[0])
@@ -84,15 +84,32 @@ def row(a: Accelerator, e: Evaluated | str, evidence: str, work: Workload, chanc
         evidence=evidence,
         parallelism=str(p),
         chips_per_replica_count=p.chips,
-        batch_count=int(s.batch_count[k]),
+        batch_count=max(round(replayed.batch_count), 1) if replayed else int(s.batch_count[k]),
         computes_in=computes_in,
         tokens_per_s_per_chip=Range.of(central_rate * per_request, rate * per_request, "tokens_per_s"),
         output_tokens_per_s_per_chip=Range.of(
             central_rate * shape.output_tokens, rate * shape.output_tokens, "tokens_per_s"
         ),
-        tokens_per_s_per_user=Range.of(1 / float(s.tpot_s[0, k]), 1 / sampled.tpot_s, "tokens_per_s"),
-        ttft=Range.of(float(s.ttft_percentile_s[0, k]), sampled.ttft_percentile_s, "s"),
-        tpot=Range.of(float(s.tpot_percentile_s[0, k]), sampled.tpot_percentile_s, "s"),
+        tokens_per_s_per_user=_scaled(
+            1 / float(s.tpot_s[0, k]),
+            1 / sampled.tpot_s,
+            "tokens_per_s",
+            replayed.tokens_per_s_per_user if replayed else None,
+        ),
+        ttft=_scaled(
+            float(s.ttft_percentile_s[0, k]),
+            sampled.ttft_percentile_s,
+            "s",
+            replayed.ttft_percentile_s if replayed else None,
+            most=work.targets.ttft_s,
+        ),
+        tpot=_scaled(
+            float(s.tpot_percentile_s[0, k]),
+            sampled.tpot_percentile_s,
+            "s",
+            replayed.tpot_percentile_s if replayed else None,
+            most=work.targets.tpot_s,
+        ),
         chips=Range.of(float(e.fleet.chips_count[0]), e.sampled_chips_count, "count"),
         power=None if np.isnan(power) else Range.of(power, e.sampled_power_w, "w"),
         energy_per_token=None
@@ -105,6 +122,8 @@ def row(a: Accelerator, e: Evaluated | str, evidence: str, work: Workload, chanc
         own=_price(e, "own", chances["own"], shape.cached_input_tokens > 0),
         not_rented=reasons.get("rent", ""),
         not_owned=reasons.get("own", ""),
+        replayed=replayed,
+        not_replayed=choice.not_replayed,
         notes=notes,
     )
     outside = _outside(found)
@@ -114,6 +133,13 @@ def row(a: Accelerator, e: Evaluated | str, evidence: str, work: Workload, chanc
             f"targets, and errors of timing are lopsided",
         )
     return replace(found, notes=notes)
+
+
+def _scaled(steady: float, samples: Array, measure: str, replayed: float | None, most: float = float("inf")) -> Range:
+    """The steady state's range; where a replay found another central value, scaled to it, each sample up to `most`."""
+    if replayed is None:
+        return Range.of(steady, samples, measure)
+    return Range.of(replayed, np.minimum(samples * (replayed / steady), most), measure)
 
 
 def _outside(found: Row) -> list[str]:

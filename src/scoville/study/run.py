@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
 import numpy as np
@@ -21,6 +22,7 @@ from scoville.study.findings import sentences
 from scoville.study.points import operator_points, pareto_points, roof
 from scoville.study.pricing import Terms
 from scoville.study.question import Question, QuestionFile
+from scoville.study.replay import Replays, engine_facts
 from scoville.study.rows import margin_waterfall, row, shown_value, sources
 from scoville.study.vintage import check_vintage
 from scoville.timing import RooflineTimer, timing_evidence
@@ -29,6 +31,8 @@ from scoville.transformer import Architecture
 from scoville.transformer.step import windows
 
 Progress = Callable[[str, float], None]
+_THREADS = 2
+_LOADING = "loading the simulator (compiled once, after installation)"
 
 
 def answer(file: QuestionFile, facts: Facts, progress: Progress = lambda _stage, _done: None) -> Answer:
@@ -49,11 +53,12 @@ def answer(file: QuestionFile, facts: Facts, progress: Progress = lambda _stage,
     terms = Terms.of(q, work.shape)
     draws = RecordedDraws(q.uncertainty.seed, q.uncertainty.samples)
 
+    replays = Replays(trace, facts, work)
+    chosen = _decided(accelerators, facts, work, replays, progress)
     done: dict[str, Evaluated | str] = {}
-    for i, accelerator in enumerate(accelerators):
+    for i, (accelerator, choice) in enumerate(chosen):
         progress(accelerator.name, 0.05 + 0.9 * i / len(accelerators))
-        chosen = _chosen(accelerator, facts, work)
-        done[accelerator.id] = chosen if isinstance(chosen, str) else evaluate(chosen, facts, draws, work, terms)
+        done[accelerator.id] = choice if isinstance(choice, str) else evaluate(choice, facts, draws, work, terms)
     asked = draws.asked
     evaluated = {id: e for id, e in done.items() if isinstance(e, Evaluated)}
     if not evaluated:
@@ -66,6 +71,7 @@ def answer(file: QuestionFile, facts: Facts, progress: Progress = lambda _stage,
         row(a, done[a.id], timing_evidence(a, facts), work, {t: chances[t].get(a.id, 0.0) for t in TENURES})
         for a in accelerators
     )
+    replayed = any(r.replayed for r in rows)
     best = {tenure: cheapest(evaluated, tenure) for tenure in TENURES}
     subject = best["own"] or best["rent"]
     tenure = "own" if best["own"] else "rent"
@@ -102,8 +108,10 @@ def answer(file: QuestionFile, facts: Facts, progress: Progress = lambda _stage,
         else "",
         operators=tuple(p for id in shown for p in operator_points(evaluated[id].choice, work)),
         roofs=tuple(roof(evaluated[id].choice) for id in shown),
-        approximations=lines.approximations(trace.block_hashes is not None, facts.get("engine", "most_chips").number),
-        sources=sources(asked),
+        approximations=lines.approximations(
+            trace.block_hashes is not None, facts.get("engine", "most_chips").number, replayed
+        ),
+        sources=sources((*asked, *(engine_facts(facts) if replayed else ()))),
         user_facts=tuple(f"{f.key} = {shown_value(f)} ({f.place})" for f in facts.user_facts),
     )
 
@@ -128,6 +136,31 @@ def _accelerators(question: Question, facts: Facts) -> list[Accelerator]:
             raise StudyError(f"'{name}' is {accelerator.name}, which is named twice; name each once")
         found[accelerator.id] = accelerator
     return list(found.values())
+
+
+def _decided(
+    accelerators: Sequence[Accelerator], facts: Facts, work: Workload, replays: Replays, progress: Progress
+) -> Iterator[tuple[Accelerator, Choice | str]]:
+    """The choice for each chip, as the simulator decides; it replays later chips while the earlier are evaluated."""
+    pool = ThreadPoolExecutor(_THREADS)
+    try:
+        waiting: list[tuple[Accelerator, Future[Choice] | str]] = []
+        for accelerator in accelerators:
+            progress(accelerator.name, 0.05)
+            choice = _chosen(accelerator, facts, work)
+            waiting.append(
+                (accelerator, choice if isinstance(choice, str) else pool.submit(replays.decide, choice))
+            )  # fmt: skip
+        for i, (accelerator, found) in enumerate(waiting):
+            if isinstance(found, str):
+                yield accelerator, found
+                continue
+            if not found.done():
+                stage = f"replaying on {accelerator.name}" if replays.loaded else _LOADING
+                progress(stage, 0.05 + 0.9 * i / len(accelerators))
+            yield accelerator, found.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _chosen(accelerator: Accelerator, facts: Facts, work: Workload) -> Choice | str:

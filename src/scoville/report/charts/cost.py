@@ -157,4 +157,5 @@ def _why(row: Row, tenure: str) -> str:
 
 def _left_out(answer: Answer) -> list[str]:
     refused = [row.name for row in answer.rows if row.refusal]
-    return [f"Not shown, because no deployment was found: {wording.listed(refused)}."] if refused else []
+    missing = [f"Not shown, because no deployment was found: {wording.listed(refused)}."] if refused else []
+    return missing + wording.steady_only(answer)

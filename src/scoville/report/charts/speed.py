@@ -80,7 +80,7 @@ def pareto(answer: Answer) -> alt.LayerChart | None:
         title(answer, tenure, lines),
         f"USD per million tokens ({_TENURES[tenure]}) over mean tokens/s per user, each chip along its best batch "
         f"sizes; filled points meet the targets{_late(answer)}",
-        wording.foot(answer, *left_out),
+        wording.foot(answer, *left_out, *_whose(answer)),
         height=380,
         shift=36,
     )
@@ -157,7 +157,16 @@ def _late(answer: Answer) -> str:
     """Why hollow points stand right of the line: it is the target of a percentile, the points are means."""
     if _target(answer) is None:
         return ""
-    return f". The line is the target{_percentile(answer)}, points are means: those just right of it can miss it"
+    near = "right" if any(row.replayed for row in answer.rows) else "just right"
+    return f". The line is the target{_percentile(answer)}, points are means: those {near} of it can miss it"
+
+
+def _whose(answer: Answer) -> list[str]:
+    """That the points are the steady state's, and who decides which of them meet the targets."""
+    if not any(row.replayed for row in answer.rows):
+        return []
+    decides = "Points are the steady state's; up to which of them the targets are met is the replay's finding."
+    return [decides, *wording.steady_only(answer)]
 
 
 def _point(name: str, p: ParetoPoint, tenure: str) -> dict[str, Any]:
