@@ -379,6 +379,11 @@ def test_differences_are_said_with_their_causes(three: Answer) -> None:
         "estimate assumes, which takes 10 %; the rushes of this trace take 33 %; 10 % of the requests are preempted, "
         "as the cache is full; TTFT stops a higher load."
     ) in text
+    own = three.rows[1].own
+    assert own is not None
+    cached = {"own": dataclasses.replace(own, cached_input=own.input)}
+    text = said(three, agrees, apart | cached, agrees)
+    assert "interrupt each other more, and a prefix cache of real size holds less, than the estimate assumes" in text
     text = said(three, agrees, agrees, {"replayed": made(1.5, random=1.2)})
     assert "holds 150 % of the load" in text
     assert "the estimate is more careful than requests at random times need, which gives 20 %" in text

@@ -73,7 +73,7 @@ def _replays(rows: tuple[Row, ...]) -> list[str]:
         share = _spread([x.of_steady_frac for _, x in apart])
         found.append(
             f"Replayed with the arrivals of the trace, {names} {share} of the load that the steady-state estimate "
-            f"gives, and the costs rest on the replay: {_why([x for _, x in apart])}."
+            f"gives, and the costs rest on the replay: {_why([x for _, x in apart], _cached(rows))}."
         )
     reasons: dict[str, list[str]] = {}
     for r in rows:
@@ -98,13 +98,18 @@ def _spread(fracs: list[float]) -> str:
     return low if low == high else f"{low.removesuffix(' %')} to {high}"
 
 
-def _why(apart: list[Replayed]) -> str:
-    """What lies between the two loads, in words."""
+def _cached(rows: tuple[Row, ...]) -> bool:
+    return any(p.cached_input is not None for r in rows for p in (r.rent, r.own) if p)
+
+
+def _why(apart: list[Replayed], cached: bool) -> str:
+    """What lies between the two loads, in words; `cached` where the estimate has a prefix cache without limit."""
     parts = []
+    limited = ", and a prefix cache of real size holds less," if cached else ""
     for fracs, less, more in (
         (
             [x.random_of_steady_frac for x in apart],
-            "requests at random times interrupt each other more than the estimate assumes, which takes",
+            f"requests at random times interrupt each other more{limited} than the estimate assumes, which takes",
             "the estimate is more careful than requests at random times need, which gives",
         ),
         (

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import numpy as np
 
@@ -54,11 +54,10 @@ def answer(file: QuestionFile, facts: Facts, progress: Progress = lambda _stage,
     draws = RecordedDraws(q.uncertainty.seed, q.uncertainty.samples)
 
     replays = Replays(trace, facts, work)
-    chosen = _decided(accelerators, facts, work, replays, progress)
     done: dict[str, Evaluated | str] = {}
-    for i, (accelerator, choice) in enumerate(chosen):
-        progress(accelerator.name, 0.05 + 0.9 * i / len(accelerators))
-        done[accelerator.id] = choice if isinstance(choice, str) else evaluate(choice, facts, draws, work, terms)
+    with closing(_decided(accelerators, facts, work, replays, progress)) as decided:
+        for accelerator, choice in decided:
+            done[accelerator.id] = choice if isinstance(choice, str) else evaluate(choice, facts, draws, work, terms)
     asked = draws.asked
     evaluated = {id: e for id, e in done.items() if isinstance(e, Evaluated)}
     if not evaluated:
@@ -140,25 +139,26 @@ def _accelerators(question: Question, facts: Facts) -> list[Accelerator]:
 
 def _decided(
     accelerators: Sequence[Accelerator], facts: Facts, work: Workload, replays: Replays, progress: Progress
-) -> Iterator[tuple[Accelerator, Choice | str]]:
+) -> Generator[tuple[Accelerator, Choice | str], None, None]:
     """The choice for each chip, as the simulator decides; it replays later chips while the earlier are evaluated."""
     pool = ThreadPoolExecutor(_THREADS)
     try:
         waiting: list[tuple[Accelerator, Future[Choice] | str]] = []
-        for accelerator in accelerators:
-            progress(accelerator.name, 0.05)
+        for i, accelerator in enumerate(accelerators):
+            progress(accelerator.name, 0.05 + 0.15 * i / len(accelerators))
             choice = _chosen(accelerator, facts, work)
-            waiting.append(
-                (accelerator, choice if isinstance(choice, str) else pool.submit(replays.decide, choice))
-            )  # fmt: skip
+            found = choice if isinstance(choice, str) else pool.submit(replays.decide, choice)
+            waiting.append((accelerator, found))
         for i, (accelerator, found) in enumerate(waiting):
+            done = 0.2 + 0.75 * i / len(accelerators)
             if isinstance(found, str):
                 yield accelerator, found
                 continue
             if not found.done():
-                stage = f"replaying on {accelerator.name}" if replays.loaded else _LOADING
-                progress(stage, 0.05 + 0.9 * i / len(accelerators))
-            yield accelerator, found.result()
+                progress(f"{accelerator.name}: replaying requests" if replays.loaded else _LOADING, done)
+            choice = found.result()
+            progress(accelerator.name, done)
+            yield accelerator, choice
     finally:
         pool.shutdown(cancel_futures=True)
 
