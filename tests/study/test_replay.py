@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -391,16 +390,28 @@ def test_differences_are_said_with_their_causes(three: Answer) -> None:
 
 
 def test_a_winner_by_the_steady_state_is_named(three: Answer) -> None:
-    """A chip that holds a tenth of its steady state's load would, by that alone, have been ten times as cheap."""
-    by = {r.accelerator: i for i, r in enumerate(three.rows)}
-    winner = by[three.cheapest_own]
-    changes: list[dict[str, object]] = [{"replayed": made(1.0)} for _ in three.rows]
-    assert "By the steady-state estimate alone" not in said(three, *changes)
-    other = next(i for i in range(len(three.rows)) if i != winner and three.rows[i].rent)
-    changes[other] = {"replayed": made(0.1)}
-    name = re.escape(three.rows[other].name)
-    assert re.search(
-        f"By the steady-state estimate alone, {name} would have been the cheapest .*owned\\.", said(three, *changes)
-    )
-    changes[winner] = {"replayed": None, "not_replayed": "no"}
-    assert "no replay corrects the winner's, so that the order may only show that." in said(three, *changes)
+    """Two chips whose owner's costs change places."""
+    first, second = (next(r for r in three.rows if r.accelerator == id) for id in (three.cheapest_own, "h100-sxm"))
+    assert first is not second and first.own is not None and second.own is not None
+
+    def with_cost(row: Row, usd: float) -> dict[str, object]:
+        assert row.own is not None
+        return {"own": dataclasses.replace(row.own, steady_usd_per_token=usd)}
+
+    changes = [with_cost(r, 1e-9 if r is second else 1e-8) for r in three.rows]
+    named = f"By the steady-state estimate alone, {second.name} would have been the cheapest owned"
+    assert f"{named}." in said(three, *changes)
+    changes[three.rows.index(first)] |= {"replayed": None, "not_replayed": "no"}
+    assert f"{named}; no replay corrects the winner's, so that the order may only show that." in said(three, *changes)
+    changes = [with_cost(r, 1e-9 if r is first else 1e-8) for r in three.rows]
+    assert named not in said(three, *changes)
+
+
+def test_both_costs_are_kept(three: Answer) -> None:
+    """Whole replicas and all: the steady state's fleet is as much smaller as its load is larger."""
+    for row in three.rows:
+        for price in (row.rent, row.own):
+            if price is not None:
+                assert row.replayed is not None and price.steady_usd_per_token is not None
+                share = price.steady_usd_per_token / price.all.central
+                assert share == pytest.approx(row.replayed.of_steady_frac, rel=0.05)

@@ -9,7 +9,11 @@ from scoville.facts import Range
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What tokens cost on one chip under one tenure; cached input is None where the traffic has none."""
+    """What tokens cost on one chip under one tenure; cached input is None where the traffic has none.
+
+    `steady_usd_per_token` is the central price of all tokens by the steady-state estimate alone, with the deployment
+    and the fleet that it picks.
+    """
 
     tenure: str  # "rent" or "own"
     basis: str
@@ -20,6 +24,7 @@ class Price:
     all: Range
     cheapest_frac: float  # share of samples in which this is the cheapest of all rows of its tenure
     notes: tuple[str, ...]
+    steady_usd_per_token: float | None = None
     date: str = ""  # YYYY-MM or YYYY of the price that the hourly cost rests on
     facts: tuple[str, ...] = ()  # keys of the facts behind the hourly cost; `Answer.sources` has them
 

@@ -18,10 +18,14 @@ TENURES = ("rent", "own")
 
 @dataclass(frozen=True)
 class Priced:
-    """One chip under one tenure: at the central values and in every sample (NaN where targets are missed)."""
+    """One chip under one tenure: at the central values and in every sample (NaN where targets are missed).
+
+    `steady_usd_per_token` is the central price of all tokens by the steady state alone.
+    """
 
     hourly: HourlyCost
     central: TokenPrices
+    steady_usd_per_token: float
     sampled_hourly_usd_per_h: Array
     sampled_input_usd_per_token: Array
     sampled_cached_usd_per_token: Array
@@ -51,6 +55,11 @@ def evaluate(choice: Choice, facts: Facts, draws: Draws, work: Workload, terms: 
     size = terms.fleet(
         choice.accelerator, facts, central, served,
         np.array([float(choice.deployment.parallelism.chips)]),
+    )  # fmt: skip
+    picked = choice.candidates[0]
+    steady = terms.fleet(
+        choice.accelerator, facts, central, picked.state.requests_per_s[0, picked.best : picked.best + 1],
+        np.array([float(picked.parallelism.chips)]),
     )  # fmt: skip
     # Samples that miss the targets have no fleet: they are priced at the central one and blanked afterwards.
     drawn = terms.fleet(
@@ -82,6 +91,7 @@ def evaluate(choice: Choice, facts: Facts, draws: Draws, work: Workload, terms: 
         priced[tenure] = Priced(
             hourly=hourly,
             central=terms.prices(size, hourly, *times),
+            steady_usd_per_token=float(terms.prices(steady, hourly, *times).all_usd_per_token[0]),
             sampled_hourly_usd_per_h=drawn_hourly.total_usd_per_h,
             sampled_input_usd_per_token=blank(many.input_usd_per_token),
             sampled_cached_usd_per_token=blank(many.cached_input_usd_per_token),

@@ -133,9 +133,9 @@ def _turned(rows: tuple[Row, ...], winners: dict[str, str]) -> list[str]:
     ways: dict[tuple[str, bool], list[str]] = {}
     for tenure, best in winners.items():
         steady = {
-            r.accelerator: p.all.central * (r.replayed.of_steady_frac if r.replayed else 1.0)
+            r.accelerator: p.steady_usd_per_token
             for r in rows
-            if (p := _price(r, tenure)) is not None
+            if (p := _price(r, tenure)) is not None and p.steady_usd_per_token is not None
         }
         other = min(steady, key=lambda id: steady[id], default=best)
         if other != best:

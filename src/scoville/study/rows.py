@@ -39,6 +39,7 @@ def _price(e: Evaluated, tenure: str, chance: float, cached: bool) -> Price | No
         all=usd(c.all_usd_per_token, p.sampled_all_usd_per_token),
         cheapest_frac=chance,
         notes=p.hourly.notes,
+        steady_usd_per_token=p.steady_usd_per_token,
         date=price_of(p.hourly),
         facts=tuple(f.key for f in p.hourly.facts),
     )
