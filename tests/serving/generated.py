@@ -101,6 +101,9 @@ class Case:
             f"drafts={c.drafts}, host={c.host}, block={c.block}, base={c.base[:6]}..., pieces={len(c.fixed)}"
         )
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(repr(self))
+
 
 def replay_arguments(case: Case) -> tuple[Workload, StepCosts, EngineSettings, Fleet, int, int]:
     """What both simulators are given."""

@@ -48,8 +48,8 @@ class Request:
 
     @property
     def first(self) -> int:
-        """When its first token came here."""
-        return self.tokens_at[0] if self.tokens_at else -1
+        """When its first token came, in the pool that it comes from if it did there."""
+        return self.token_at if self.token_at >= 0 else self.tokens_at[0] if self.tokens_at else -1
 
     @property
     def finish(self) -> int:
