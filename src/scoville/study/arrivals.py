@@ -12,7 +12,7 @@ from scoville.traffic import Trace, extended
 
 _TURNOVERS = 20  # requests per sequence that runs at a time: filling and draining is then a small part of a replay
 _USUAL_REQUESTS = 20_000  # of a longer trace a stretch is enough, and a study is to be answered in seconds
-_MOST_REQUESTS = 60_000
+_MOST_REQUESTS = 40_000
 _SEED = 1
 
 
@@ -50,7 +50,7 @@ def rate_tokens_per_s(trace: Trace) -> float:
 def arrivals(trace: Trace, running: float, tokens_per_s: float) -> Arrivals:
     """The requests for one replica that serves `tokens_per_s` and holds `running` sequences; the trace has a rate.
 
-    20,000 requests, or 20 per running sequence up to 60,000, are enough. Of a longer trace whose demand takes several
+    20,000 requests, or 20 per running sequence up to 40,000, are enough. Of a longer trace whose demand takes several
     replicas, one of them gets its share at random, as the steady state has it too; what is still longer is cut to the
     stretch whose lengths and gaps are nearest to the whole. A shorter one than 20 per running sequence follows upon
     itself.
