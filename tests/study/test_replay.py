@@ -221,6 +221,7 @@ def test_a_runner_up_that_holds_more_is_taken(decide: Callable[..., Choice]) -> 
     assert str(choice.deployment.parallelism) == "TP2"
     assert choice.replayed is not None
     assert choice.replayed.of_steady_frac == pytest.approx(0.9, rel=0.015)
+    assert choice.load_frac[choice.candidates[0].parallelism] == pytest.approx(0.7, rel=0.015)
     assert choice.requests_per_s == pytest.approx(
         float(choice.deployment.state.requests_per_s[0, choice.best]) * choice.replayed.of_steady_frac
     )

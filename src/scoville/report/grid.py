@@ -9,14 +9,14 @@ from scoville.report import theme, wording
 from scoville.study.answer import Answer, Price, Row
 
 LIMIT = (
-    "Limit: what stops a larger batch; in brackets, where it differs, what takes most of a step. "
+    "Limit: what stops a larger batch or a higher load; in brackets, where it differs, what takes most of a step. "
     "Cheapest in: share of the samples in which no other chip is cheaper that way."
 )
 REPLAYS = (
     "Replayed: the highest load at which the requests meet both targets as they come in the trace; at random times: "
     "the same requests without its rushes and lulls; steady state: the estimate that picks the deployments. Latencies "
-    "and the share of requests that are preempted are of the replay. Tables and charts show the replay's figures, and "
-    "the steady state's where there is none."
+    "and the share of requests that are preempted are of the replay. Tables and charts show the replay's figures, the "
+    "batch as the mean number of sequences in decode, and the steady state's where there is none."
 )
 NOT_REPLAYED = "steady state, no replay"
 _PRICES = {"rent": "rented", "own": "owned"}

@@ -71,32 +71,34 @@ class Replays:
         that would make it the best, and if it holds that, up to its highest. Where the best by the steady state can't
         be replayed, or all miss the targets at any load, the choice stays as it is and says why.
         """
-        load_frac: dict[Parallelism, float] = {}
+        known: dict[Parallelism, float] = {}  # the highest load that holds
+        below: dict[Parallelism, float] = {}  # a load that does not
         for best in choice.candidates:
             try:
                 bench = self._bench(choice.accelerator, best)
                 load, replay = _highest(bench.replay, self.work.targets, _START, _STEP, _HALVINGS)
                 break
             except _MissedError as error:  # perhaps not with more chips
-                load_frac[best.parallelism] = _LEAST_LOAD
-                missed = str(error)
+                below[best.parallelism] = _LEAST_LOAD
+                reason = str(error)
             except DeploymentError as error:
-                return replace(choice, not_replayed=str(error))
+                if best is choice.deployment:
+                    return replace(choice, not_replayed=str(error))
         else:
-            return replace(choice, not_replayed=missed)
+            return replace(choice, not_replayed=reason)
+        known[best.parallelism] = load
         least = best.merit(self.work) * _NEAR_FRAC  # the merit of a deployment is its number of chips, negative
         for d in choice.candidates[:_MOST_TRIED]:
             beats = self._load_that_beats(best, load, d)
-            if d is best or d.parallelism in load_frac or d.merit(self.work) < least or not np.isfinite(beats):
+            if d is best or d.parallelism in below or d.merit(self.work) < least or not np.isfinite(beats):
                 continue
             try:
                 other = self._bench(choice.accelerator, d)
                 if other.replay(beats).meets(self.work.targets):
-                    load_frac[best.parallelism] = load
                     load, replay = _highest(other.replay, self.work.targets, beats, _NEAR_STEP, _HALVINGS - 1)
-                    best, bench = d, other
+                    best, bench, known[d.parallelism] = d, other, load
                 else:
-                    load_frac[d.parallelism] = beats
+                    below[d.parallelism] = beats
             except DeploymentError:
                 continue  # what can't be replayed is no better than what can
         found = self._found(best, bench, load, replay)
@@ -106,7 +108,7 @@ class Replays:
             best=best.best,
             limit=_limit(found),
             busiest=busiest(best.state, best.best),
-            load_frac={d.parallelism: min(load_frac.get(d.parallelism, load), load) for d in choice.candidates},
+            load_frac={p: min(below.get(p, load), load) for p in (d.parallelism for d in choice.candidates)} | known,
             replayed=found,
         )
 
