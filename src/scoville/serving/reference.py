@@ -253,6 +253,7 @@ class _Run:
             self.happened["held"] += 1
             return
         lane = self.router.send(request, up)
+        request.lane = lane.number
         limit = self.fleet.queue_limit
         if limit is not None and len(lane.waiting) >= limit and not request.retries:
             self.over(request, "rejected")

@@ -53,7 +53,7 @@ class Lane:
         if clients and request.client not in clients:
             lowest = min(self.counters.get(c, 0) for c in clients)
             self.counters[request.client] = max(self.counters.get(request.client, 0), lowest)
-        request.lane, request.came, request.charged = self.number, now, False
+        request.came, request.charged = now, False
         self.waiting.append(request)
 
     def fail(self) -> list[Request]:
