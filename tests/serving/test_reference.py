@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -274,6 +275,23 @@ def test_replicas_start_and_drain() -> None:
     assert tokens(done) == [[14], [28], [42], [40, 51, 62]]
     assert [r.lane for r in done.requests] == [0, 0, 0, 1]
     assert done.replica_ticks == 62 + (62 - 10)
+
+
+def test_a_draining_replica_is_needed_again_or_fails() -> None:
+    """Replica 1, ordered at 10, gets D at 12 and drains at 20 or 30, when A and D are left of four, 2 a replica.
+
+    With E and F at 35, four at 40 want it back. If it fails at 33 instead, it is off: D starts over beside A, and at 40
+    it is started anew.
+    """
+    scaling = Autoscaling(least=1, interval_s=seconds(10), requests_per_replica=2, startup_s=seconds(1))
+    asked = [(0, 4, 9), (0, 1, 1), (1, 1, 1), (12, 4, 9), (35, 1, 9), (35, 1, 9)]
+    fleet = Fleet(replicas=2, routing="least_loaded", autoscaling=scaling)
+    back = replay(asked, fleet=fleet)
+    assert [back.happened[x] for x in ("started", "drained", "up again")] == [1, 2, 1]
+    assert [r.lane for r in back.requests] == [0, 0, 0, 1, 0, 0]
+    lost = replay(asked, fleet=replace(fleet, failures=[Failure(seconds(33), 1, seconds(34))]))
+    assert [lost.happened[x] for x in ("failed draining", "started", "up again")] == [1, 2, 0]
+    assert (lost.requests[3].lane, lost.requests[3].retries) == (0, 1)
 
 
 def test_prefixes_choose_the_lane_unless_loads_differ() -> None:
