@@ -17,7 +17,8 @@ from scoville import facts, traffic, transformer
 from scoville.serving import Targets
 from scoville.serving.costs import TICKS_PER_S
 from scoville.serving.reference import replay as plain
-from scoville.serving.simulate import Engine, capacity, engine, preset, simulate
+from scoville.serving.settings import preset
+from scoville.serving.simulate import Engine, capacity, engine, simulate
 from scoville.transformer.sharding import operator_table
 from scoville.transformer.step import Parallelism, Precision
 

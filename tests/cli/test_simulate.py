@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 from scoville import facts, traffic, transformer
 from scoville.cli import app
-from scoville.serving.simulate import engine, preset
+from scoville.serving.settings import preset
+from scoville.serving.simulate import engine
 from scoville.serving.simulate import simulate as replay
 from scoville.transformer.sharding import operator_table
 from scoville.transformer.step import Parallelism, Precision

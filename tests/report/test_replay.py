@@ -18,7 +18,8 @@ from scoville.report.charts import replay as drawn
 from scoville.report.replay import circumstances, findings, parts, write
 from scoville.report.summary import Setting, Summary, summarise
 from scoville.serving import Targets
-from scoville.serving.simulate import EngineSettings, Replay
+from scoville.serving.settings import EngineSettings
+from scoville.serving.simulate import Replay
 
 TARGETS = Targets(1.0, 0.05, ttft_percentile_frac=0.5, tpot_percentile_frac=0.95)
 VLLM = EngineSettings(name="vllm", token_budget=8192, max_sequences=1024, block_tokens=16)

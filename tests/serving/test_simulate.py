@@ -14,7 +14,8 @@ from scoville.facts import Facts
 from scoville.serving import Targets, shape, steady_state
 from scoville.serving.costs import TICKS_PER_S
 from scoville.serving.reference import replay as replay_slowly
-from scoville.serving.simulate import Engine, EngineSettings, Replay, capacity, engine, preset, simulate
+from scoville.serving.settings import EngineSettings, preset
+from scoville.serving.simulate import Engine, Replay, capacity, engine, simulate
 from scoville.timing import Chips, RooflineTimer
 from scoville.traffic import Trace
 from scoville.traffic.synthesis import TraceFit, synthesise

@@ -12,7 +12,7 @@ import typer
 from scoville.errors import TrafficError, UnitError
 
 if TYPE_CHECKING:
-    from scoville.serving.simulate import EngineSettings
+    from scoville.serving.settings import EngineSettings
     from scoville.traffic import Trace
 
 
@@ -58,7 +58,7 @@ def simulate(
     from scoville.report.summary import Setting, summarise
     from scoville.serving import Targets
     from scoville.serving import simulate as serving
-    from scoville.serving.simulate import preset
+    from scoville.serving.settings import preset
     from scoville.study import lines
     from scoville.study.rows import shown_value
     from scoville.timing.chips import timing_evidence

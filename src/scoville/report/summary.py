@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from scoville import __version__
 from scoville.serving import Targets
-from scoville.serving.simulate import EngineSettings, Replay
+from scoville.serving.settings import EngineSettings
+from scoville.serving.simulate import Replay
 
 Array = NDArray[np.float64]
 _PERCENTILES_FRAC = (0.5, 0.9, 0.95, 0.99)

@@ -182,7 +182,6 @@ class Cache:
                 self.host.pop(0)
                 self.happened["dropped"] += 1
             self.host.append(i)
-            self.moved += self.id_blocks
 
     def register(self, request: Request) -> None:
         """Every id that its computed tokens cover becomes an entry made of its own blocks, unless it is one already."""

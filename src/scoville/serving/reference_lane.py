@@ -132,7 +132,8 @@ class Lane:
 
     def displace(self) -> None:
         """The last running ones make room for a better class."""
-        while self.settings.reservation != "full" and self.running:
+        allowed = self.settings.reservation != "full" and self.settings.policy != "static"
+        while allowed and self.running:
             request = self.next_up()
             if request is None or request.klass >= self.running[-1].klass:
                 return

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scoville.errors import DeploymentError, nearest
+from scoville.errors import DeploymentError
 from scoville.facts import Accelerator, Draws, Facts
 from scoville.serving.costs import TICKS_PER_S, StepCosts, compile_costs
+from scoville.serving.settings import EngineSettings
 from scoville.serving.steady import Targets
 from scoville.timing import cache_room_bytes, chips
 from scoville.traffic import Trace
@@ -22,57 +22,6 @@ Ints = NDArray[np.int64]
 Array = NDArray[np.float64]
 _BINS = 400
 LONGEST_S = (2**63 - 1) // TICKS_PER_S - 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineSettings:
-    """How an engine schedules; see docs/simulator.md. `cache_blocks` None takes what the memory leaves."""
-
-    name: str = "own settings"
-    policy: Literal["decode_first", "prefill_first"] = "decode_first"
-    reservation: Literal["preempt", "full"] = "preempt"
-    token_budget: int
-    max_sequences: int
-    block_tokens: int
-    watermark_frac: float = 0.0
-    cache_blocks: int | None = None
-
-    def __post_init__(self) -> None:
-        for field, allowed in (("policy", ("decode_first", "prefill_first")), ("reservation", ("preempt", "full"))):
-            if getattr(self, field) not in allowed:
-                raise DeploymentError(f"engine: {field} is '{getattr(self, field)}'; allowed: {', '.join(allowed)}")
-        for field in ("token_budget", "max_sequences", "block_tokens"):
-            if getattr(self, field) < 1:
-                raise DeploymentError(f"engine: {field} is {getattr(self, field)}; expected an integer >= 1")
-        if self.max_sequences > self.token_budget:
-            raise DeploymentError(
-                f"engine: max_sequences = {self.max_sequences} exceeds token_budget = {self.token_budget}, so that not "
-                f"every running sequence would get a token in each step; lower it or raise the budget"
-            )
-        if not 0 <= self.watermark_frac < 1:
-            raise DeploymentError(f"engine: watermark_frac is {self.watermark_frac:g}; expected 0 up to below 1")
-
-
-_ENGINE = "engine-"  # subjects of the facts that hold an engine family's defaults
-
-
-def preset(name: str, facts: Facts) -> EngineSettings:
-    """The defaults of an engine family, as the facts have them. Raises DeploymentError naming the nearest."""
-    known = [id.removeprefix(_ENGINE) for id in facts.subjects("engine")]
-    if name not in known:
-        raise DeploymentError(f"engine: unknown preset '{name}'; {nearest(name, known)}")
-
-    def default(fact: str) -> Any:
-        return facts.get(_ENGINE + name, fact).value
-
-    return EngineSettings(
-        name=name,
-        policy=default("policy"),
-        reservation=default("reservation"),
-        token_budget=int(default("token_budget")),
-        max_sequences=int(default("max_sequences")),
-        block_tokens=int(default("block_tokens")),
-    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +101,12 @@ class Engine:
 def engine(accelerator: Accelerator, facts: Facts, table: OperatorTable, settings: EngineSettings) -> Engine:
     """Compile a deployment at the facts' central values. Raises DeploymentError if no room is left for a cache."""
     on = chips(accelerator, facts, Draws.central())
-    costs = compile_costs(table, on, settings.token_budget, settings.max_sequences)
+    p = table.parallelism
+    if p.pipeline > 1 or p.attention_data > 1:
+        raise DeploymentError(
+            f"{p}: the simulator replays tensor and expert parallelism only; use a sharding without PP and DP"
+        )
+    costs = compile_costs(table, on, settings)
     room = float(cache_room_bytes(table, on)[0])
     name = table.architecture.name
     if room <= 0:
@@ -217,7 +171,7 @@ def simulate(trace: Trace, one: Engine, replicas: int, *, leap: bool = True, thr
                 a, p, o, settings.token_budget, settings.max_sequences, settings.block_tokens, one.cache_blocks,
                 watermark, settings.reservation == "full", settings.policy == "prefill_first", leap,
                 c.base, c.head, c.fixed, c.compute, c.memory, c.uses, c.cap_base, c.cap_head, c.cap, windows,
-                c.energy_base_j, c.energy_head_j, c.energy_j,
+                np.ascontiguousarray(c.work_base[:, 0]), float(c.work_head[0]), np.ascontiguousarray(c.work_v[:, 0]),
                 own[0], own[1], own[2], own[3], own[4], histogram, timeline, bin_ticks, totals,
             )  # fmt: skip
         return k, own, histogram, timeline, totals, joules

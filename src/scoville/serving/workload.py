@@ -18,7 +18,8 @@ class Workload:
     prompt, output   tokens, >= 1
     klass     0 first; client, session   numbers from 0 (session -1: none)
     parent    number of the request that this one follows, -1 if none; think   ticks between the two
-    computed, got   tokens that come with the request: computed prompt tokens, answer tokens (0, or all and 1)
+    computed, got, token_at   what comes with the request from another pool: computed prompt tokens, answer tokens, and
+              when it got the last one (0, 0 and -1, or all, 1 and the instant)
     ids, offsets, id_tokens   ids of the content, cut by offsets (n + 1,), of so many tokens each; ids are >= 0, each
               below len(ids)
     """
@@ -33,6 +34,7 @@ class Workload:
     think: Ints
     computed: Ints
     got: Ints
+    token_at: Ints
     ids: Ints
     offsets: Ints
     id_tokens: int
@@ -53,6 +55,7 @@ def workload(
     think: Ints | None = None,
     computed: Ints | None = None,
     got: Ints | None = None,
+    token_at: Ints | None = None,
     ids: Ints | None = None,
     offsets: Ints | None = None,
     id_tokens: int = 1,
@@ -74,6 +77,7 @@ def workload(
         think=column(think, 0),
         computed=column(computed, 0),
         got=column(got, 0),
+        token_at=column(token_at, -1),
         ids=np.zeros(0, np.int64) if ids is None else np.ascontiguousarray(ids, np.int64),
         offsets=np.zeros(n + 1, np.int64) if offsets is None else np.ascontiguousarray(offsets, np.int64),
         id_tokens=id_tokens,

@@ -1,0 +1,121 @@
+"""Run the compiled simulator on a workload, and what comes out of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoville.serving.compiled import loop, state
+from scoville.serving.compiled.records import config as C
+from scoville.serving.compiled.records import lane as L
+from scoville.serving.compiled.records import request as Q
+from scoville.serving.costs import WORK, StepCosts
+from scoville.serving.settings import EngineSettings, Fleet
+from scoville.serving.workload import Workload
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+OUTCOMES = ("finished", "rejected", "abandoned", "never came")
+
+
+@dataclass(frozen=True, eq=False)
+class Compiled:
+    """What every request saw, in ticks, arrays of shape (n,); -1 for what never was.
+
+    outcome   position in OUTCOMES; cached: tokens found in the prefix cache at the first admission
+    share     replica ticks that a request is charged with
+    timeline  ticks x sequences, ticks x blocks by bins of `bin_ticks`, shape (2, bins)
+    work      see costs.WORK, over the run; without idling
+    """
+
+    arrival: Ints
+    lane: Ints
+    scheduled: Ints
+    first: Ints
+    finish: Ints
+    max_gap: Ints
+    preemptions: Ints
+    retries: Ints
+    cached: Ints
+    outcome: Ints
+    share: Floats
+    histogram: Ints
+    timeline: Floats
+    steps: int
+    busy: int
+    end: int
+    most_sequences: int
+    most_blocks: int
+    recomputed_tokens: int
+    moved_blocks: int
+    replica_ticks: int
+    leaps: int
+    out_of_ticks: bool
+    work: Floats
+
+    @property
+    def sequence_ticks(self) -> float:
+        """Time x running sequences."""
+        return float(self.timeline[0].sum())
+
+    @property
+    def block_ticks(self) -> float:
+        """Time x blocks in use."""
+        return float(self.timeline[1].sum())
+
+
+def replay(
+    work: Workload,
+    costs: StepCosts,
+    settings: EngineSettings,
+    fleet: Fleet,
+    cache_blocks: int,
+    sequence_blocks: int = 0,
+    *,
+    leap: bool = True,
+    numbers: Ints | None = None,
+    bin_ticks: int = 1 << 40,
+) -> Compiled:
+    """Replay on the replicas of a fleet. `leap = False` takes every step by itself. `numbers` are those that random
+    numbers depend on, the positions if left out.
+    """
+    own = np.arange(len(work)) if numbers is None else numbers
+    m = state.allocate(work, own, costs, settings, fleet, cache_blocks, sequence_blocks, leap=leap, bin_ticks=bin_ticks)
+    f = m.view(np.float64)
+    loop.run(m, f)
+    q = m[m[C.REQUESTS] :][: len(work) * Q.SIZE].reshape(len(work), Q.SIZE)
+
+    def floats(position: int, size: int) -> Floats:
+        return f[m[position] :][:size]
+
+    lane = q[:, Q.LANE]
+    return Compiled(
+        arrival=q[:, Q.ARRIVAL].copy(),
+        lane=np.where(lane < 0, -1, (lane - m[C.LANES]) // L.SIZE),
+        scheduled=q[:, Q.SCHEDULED].copy(),
+        first=q[:, Q.FIRST].copy(),
+        finish=q[:, Q.FINISH].copy(),
+        max_gap=q[:, Q.MAX_GAP].copy(),
+        preemptions=q[:, Q.PREEMPTIONS].copy(),
+        retries=q[:, Q.RETRIES].copy(),
+        cached=q[:, Q.CACHED].copy(),
+        outcome=q[:, Q.PHASE] - state.FINISHED,
+        share=q[:, Q.SHARE].copy().view(np.float64),
+        histogram=m[m[C.HISTOGRAM] :][: state.HISTOGRAM_BINS].copy(),
+        timeline=floats(C.TIMELINE, 2 * state.TIMELINE_BINS).reshape(2, -1).copy(),
+        steps=int(m[C.STEPS]),
+        busy=int(m[C.BUSY]),
+        end=int(m[C.END]),
+        most_sequences=int(m[C.MOST_SEQUENCES]),
+        most_blocks=int(m[C.MOST_BLOCKS]),
+        recomputed_tokens=int(m[C.RECOMPUTED]),
+        moved_blocks=int(m[C.MOVED]),
+        replica_ticks=int(m[C.REPLICA_TICKS]),
+        leaps=int(m[C.LEAPS]),
+        out_of_ticks=bool(m[C.OUT_OF_TICKS]),
+        work=floats(C.WORK, len(WORK))
+        + costs.work_head * float(m[C.SAMPLED_SUM])
+        + floats(C.SUMS, costs.size) @ costs.work_v,
+    )
