@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,18 @@ class Workload:
 
     def __len__(self) -> int:
         return len(self.arrival)
+
+    def part(self, mine: slice) -> Workload:
+        """Some of the requests, which follow no others, by themselves."""
+        starts, counts = self.offsets[:-1][mine], np.diff(self.offsets)[mine]
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        at = np.repeat(starts - offsets[:-1], counts) + np.arange(offsets[-1])
+        columns = {
+            f.name: np.ascontiguousarray(getattr(self, f.name)[mine])
+            for f in fields(self)
+            if f.name not in ("ids", "offsets", "id_tokens")
+        }
+        return Workload(**columns, ids=self.ids[at], offsets=offsets, id_tokens=self.id_tokens)
 
 
 def workload(
