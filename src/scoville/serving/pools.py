@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scoville.errors import DeploymentError
+from scoville.serving.costs import TICKS_PER_S
 from scoville.serving.engine import Engine
 from scoville.serving.load import Capacity, capacity
 from scoville.serving.replay import FINISHED, Replay
@@ -28,8 +28,6 @@ from scoville.serving.steady import Targets
 from scoville.serving.workload import workload
 from scoville.traffic import Trace
 
-_SECONDS_PER_TICK_BITS = 63
-
 
 @dataclass(frozen=True, slots=True)
 class Link:
@@ -45,3 +43,165 @@ class Link:
                 f"link {self.name}: {self.bytes_per_s:g} bytes/s and a latency of {self.latency_s:g} s; expected a "
                 f"bandwidth above 0 and a latency of at least 0"
             )
+
+
+def scale_out(accelerator_name: str, prefill: Engine, achieved_frac: float) -> Link:
+    """The scale-out links of a prefill replica's chips together, at the share of them that transfers achieve."""
+    if prefill.scale_out_bytes_per_s <= 0:
+        raise DeploymentError(f"{accelerator_name} has no link that leaves the replica; name one for the transfers")
+    return Link(
+        f"scale-out of {accelerator_name}", prefill.scale_out_bytes_per_s * achieved_frac, prefill.scale_out_latency_s
+    )
+
+
+def disaggregate(
+    trace: Trace, prefill: Engine, decode: Engine, prefill_fleet: Fleet, decode_fleet: Fleet, link: Link
+) -> Replay:
+    """Replay a trace on a fleet for prompts and one for answers (docs/simulator.md, "Two pools").
+
+    Raises DeploymentError for a request that never fits one of them, and for closed loops and turns that follow.
+    """
+    for fleet in (prefill_fleet, decode_fleet):
+        if fleet.users is not None or fleet.turns_follow:
+            raise DeploymentError(
+                "two pools: closed loops and turns that follow each other are for one pool; use the trace's arrivals"
+            )
+    refuse_what_never_fits(trace, prefill)
+    refuse_what_never_fits(trace, decode)
+    n = len(trace)
+    work = requests_of(trace, prefill, prefill_fleet)
+    output = work.output
+    first_parts = run(replace(work, output=np.ones(n, np.int64)), prefill, prefill_fleet)
+    if any(c.out_of_ticks for _, c in first_parts):
+        raise DeploymentError(too_long(trace))
+    one = gathered(first_parts, n)
+    arrives = _sent(work.prompt, one["finish"], one["lane"] % prefill_fleet.replicas, prefill, link)
+    goes_on = np.flatnonzero((one["outcome"] == FINISHED) & (output > 1))
+    order = goes_on[np.argsort(arrives[goes_on], kind="stable")]
+    parts = [first_parts]
+    pools = [("prefill", prefill, prefill_fleet, first_parts, work)]
+    two = {name: values.copy() for name, values in one.items()}
+    if len(order):
+        calm = replace(decode, settings=replace(decode.settings, patience_s=None, prefix_cache=False))
+        asked = requests_of(trace, calm, decode_fleet)
+        later = workload(
+            arrives[order],
+            work.prompt[order],
+            output[order],
+            klass=asked.klass[order],
+            client=asked.client[order],
+            session=asked.session[order],
+            computed=work.prompt[order],
+            got=np.ones(len(order), np.int64),
+            token_at=one["first"][order],
+        )
+        second_parts = run(later, calm, decode_fleet)
+        if any(c.out_of_ticks for _, c in second_parts):
+            raise DeploymentError(too_long(trace))
+        found = gathered(second_parts, len(order))
+        for name in ("finish", "outcome"):
+            two[name][order] = found[name]
+        two["max_gap"][order] = found["max_gap"]
+        for name in ("preemptions", "retries"):
+            two[name][order] += found[name]
+        parts.append(second_parts)
+        pools.append(("decode", decode, decode_fleet, second_parts, later))
+    end = max(int(c.end) for some in parts for _, c in some)
+    made = tuple(pool_of(name, engine, fleet, some, asked, end) for name, engine, fleet, some, asked in pools)
+    shares = [one["share"]]
+    if len(order):
+        shares.append(np.zeros(n))
+        shares[1][order] = found["share"]
+    chip_s = sum(p.chip_s for p in made)
+    return Replay(
+        pools=made,
+        duration_s=made[0].replica_s / prefill_fleet.replicas if not prefill_fleet.autoscaling else _seconds(end),
+        outcome=two["outcome"].astype(np.int8),
+        share_frac=sum(
+            (s / s.sum() * (p.chip_s / chip_s) for s, p in zip(shares, made, strict=True) if s.sum() > 0), np.zeros(n)
+        ),
+        input_tokens=trace.input_tokens,
+        output_tokens=trace.output_tokens,
+        client_ids=trace.client_ids,
+        gap_s=gap_edges_s(),
+        gap_count=np.sum([c.histogram for some in parts for _, c in some], axis=0),
+        preemptions_count=two["preemptions"],
+        retries_count=two["retries"],
+        cached_tokens=one["cached"],
+        **times_s(trace, one["arrival"], one["scheduled"], one["first"], two["finish"], two["max_gap"]),
+    )
+
+
+def _seconds(ticks: int) -> float:
+    return ticks / TICKS_PER_S
+
+
+def _sent(prompt: Ints, finish: Ints, replica: Ints, prefill: Engine, link: Link) -> Ints:
+    """When the cache of each prompt has arrived: a replica sends one at a time, in order of their ends.
+
+    A sending ends at the latest of (end of prompt j + what is sent from j on), over all j up to it: with running sums,
+    a running maximum.
+    """
+    ticks = np.round(prompt * (prefill.cache_bytes_per_token / link.bytes_per_s * TICKS_PER_S)).astype(np.int64)
+    arrives = np.full(len(prompt), -1, np.int64)
+    for k in np.unique(replica[finish >= 0]):
+        mine = np.flatnonzero((replica == k) & (finish >= 0))
+        mine = mine[np.argsort(finish[mine], kind="stable")]
+        through = np.cumsum(ticks[mine])
+        arrives[mine] = through + np.maximum.accumulate(finish[mine] - (through - ticks[mine]))
+    return arrives + round(link.latency_s * TICKS_PER_S)
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Replicas of the two pools, and the load that they take."""
+
+    prefill_replicas: int
+    decode_replicas: int
+    capacity: Capacity
+    tokens_per_s_per_chip: float
+
+
+def best_split(
+    trace: Trace,
+    prefill: Engine,
+    decode: Engine,
+    chips: int,
+    link: Link,
+    targets: Targets,
+    *,
+    tolerance_frac: float = 0.03,
+    progress: Callable[[Split], None] | None = None,
+) -> tuple[Split, ...]:
+    """Every split of so many chips into prefill and decode replicas with the highest load it takes, best first.
+
+    By tokens per second and chip in use. Raises DeploymentError where the chips don't do for one replica of each, or no
+    split meets the targets at any load.
+    """
+    found: list[Split] = []
+    reason = ""
+    for p in range(1, chips // prefill.chips_count + 1):
+        d = (chips - p * prefill.chips_count) // decode.chips_count
+        if d < 1:
+            break
+        fleets = Fleet(replicas=p, routing="least_loaded"), Fleet(replicas=d, routing="least_loaded")
+
+        def replay(some: Trace, fleets: tuple[Fleet, Fleet] = fleets) -> Replay:
+            return disaggregate(some, prefill, decode, *fleets, link)
+
+        try:
+            best = capacity(trace, replay, targets, tolerance_frac=tolerance_frac)
+        except DeploymentError as error:
+            reason = str(error)
+            continue
+        used = p * prefill.chips_count + d * decode.chips_count
+        found.append(Split(p, d, best, best.replay.tokens_per_s / used))
+        if progress is not None:
+            progress(found[-1])
+    if not found:
+        least = prefill.chips_count + decode.chips_count
+        raise DeploymentError(
+            reason
+            or f"two pools: {chips} chips are too few for a prefill and a decode replica; expected at least {least}"
+        )
+    return tuple(sorted(found, key=lambda split: -split.tokens_per_s_per_chip))

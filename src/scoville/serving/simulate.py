@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -177,12 +177,12 @@ def run(work: Workload, one: Engine, fleet: Fleet, *, leap: bool = True, threads
         return list(pool.map(part, range(min(count, len(work)))))
 
 
-def gathered(parts: Parts, n: int) -> dict[str, NDArray[np.generic]]:
+def gathered(parts: Parts, n: int) -> dict[str, NDArray[Any]]:
     """The columns of a run, put together, shape (n,), and its `end`."""
     columns = (
         "arrival", "lane", "scheduled", "first", "finish", "max_gap", "preemptions", "retries", "cached", "outcome",
     )  # fmt: skip
-    found: dict[str, NDArray[np.generic]] = {name: np.empty(n, np.int64) for name in columns}
+    found: dict[str, NDArray[Any]] = {name: np.empty(n, np.int64) for name in columns}
     found["share"] = np.empty(n)
     for mine, c in parts:
         for name, values in found.items():

@@ -21,7 +21,8 @@ from scoville.traffic import Trace
 from scoville.transformer.step import Parallelism
 
 if TYPE_CHECKING:
-    from scoville.serving.simulate import Engine, Replay
+    from scoville.serving.engine import Engine
+    from scoville.serving.replay import Replay
 
 _ENGINE = "vllm"
 _MOST_TRIED = 3  # deployments of a chip
@@ -114,7 +115,8 @@ class Replays:
 
     def _bench(self, accelerator: Accelerator, d: Deployment) -> _Bench:
         """A deployment ready to be replayed. Raises DeploymentError where it can't be."""
-        from scoville.serving.simulate import engine, simulate
+        from scoville.serving.engine import engine
+        from scoville.serving.simulate import simulate
 
         shape = self.work.shape
         steady = float(d.state.requests_per_s[0, d.best]) * (shape.input_tokens + shape.output_tokens)
@@ -141,10 +143,7 @@ class Replays:
         targets = self.work.targets
         random = _Bench(bench.engine, bench.steady_tokens_per_s, bench.arrivals.at_random())
         at_random, _ = _highest(random.replay, targets, load**0.5, _STEP, _HALVINGS - 1)
-        ttft, tpot = (
-            float(np.quantile(x, p, method="higher"))
-            for x, p in ((replay.ttft_s, targets.ttft_percentile_frac), (replay.tpot_s, targets.tpot_percentile_frac))
-        )
+        ttft, tpot = replay.ttft_percentile_s(targets), replay.tpot_percentile_s(targets)
         decoding_s = float((replay.end_s - replay.ttft_s).sum())
         steady_per_chip = bench.steady_tokens_per_s / d.parallelism.chips
         return Replayed(
