@@ -57,8 +57,10 @@ def simulate(
     from scoville.report.replay import RESULT, show, write
     from scoville.report.summary import Setting, summarise
     from scoville.serving import Targets
-    from scoville.serving import simulate as serving
+    from scoville.serving import engine as engines
+    from scoville.serving import load as loads
     from scoville.serving.settings import preset
+    from scoville.serving.simulate import simulate as run
     from scoville.study import lines
     from scoville.study.rows import shown_value
     from scoville.timing.chips import timing_evidence
@@ -76,7 +78,7 @@ def simulate(
         chip = book.accelerator(accelerator)
         architecture = transformer.load(model)
         precision, sharding = Precision(weights, activations, kv), Parallelism.parse(parallelism)
-        one = serving.engine(chip, book, operator_table(architecture, precision, sharding), settings)
+        one = engines.engine(chip, book, operator_table(architecture, precision, sharding), settings)
         asked = traffic.load(trace)
         factor = 1.0 if load is None else load
         if rate is not None:
@@ -84,15 +86,16 @@ def simulate(
         if not 0 < factor < float("inf"):
             raise TrafficError(f"--load: {factor:g} is no load; expected a number above 0")
         now("loading the simulator (compiled once, after installation)")
-        serving.simulate(traffic.Trace("one request", "", np.zeros(1), np.ones(1, int), np.ones(1, int)), one, 1)
+        run(traffic.Trace("one request", "", np.zeros(1), np.ones(1, int), np.ones(1, int)), one, 1)
         each = " each time" if find_capacity else ""
         now(f"{'searching the highest load' if find_capacity else 'replaying'}: {len(asked):,} requests{each}")
         start = perf_counter()
         if find_capacity:
             _own_rate(asked, "--find-capacity")
-            factor, replay = serving.capacity(asked, one, replicas, targets)
+            found = loads.capacity(asked, lambda some: run(some, one, replicas), targets)
+            factor, replay = found.load_frac, found.replay
         else:
-            replay = serving.simulate(asked.stretched(1 / factor), one, replicas)
+            replay = run(asked.stretched(1 / factor), one, replicas)
         took_s = perf_counter() - start
         setting = Setting(
             trace=asked.name,

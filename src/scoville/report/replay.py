@@ -10,7 +10,7 @@ from scoville.report import theme, wording
 from scoville.report.charts.replay import charts, share
 from scoville.report.folder import as_json, pictures, replaced
 from scoville.report.summary import Latency, Summary
-from scoville.serving.simulate import Replay
+from scoville.serving.replay import Replay
 from scoville.units import show as quantity
 
 if TYPE_CHECKING:

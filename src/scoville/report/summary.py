@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scoville import __version__
 from scoville.serving import Targets
 from scoville.serving.settings import EngineSettings
-from scoville.serving.simulate import Replay
+from scoville.serving.replay import Replay
 
 Array = NDArray[np.float64]
 _PERCENTILES_FRAC = (0.5, 0.9, 0.95, 0.99)
@@ -114,15 +114,17 @@ def summarise(replay: Replay, setting: Setting, targets: Targets) -> Summary:
     prompts = int(replay.input_tokens.sum(dtype=np.int64))
     answers = int(replay.output_tokens.sum(dtype=np.int64))
     span_s = float(replay.arrival_s[-1] - replay.arrival_s[0])
-    widths = np.diff(replay.timeline_s, prepend=0.0)
+    pool = replay.pools[0]
+    blocks = pool.engine.cache_blocks
+    widths = np.diff(pool.timeline_s, prepend=0.0)
     return Summary(
         scoville_version=__version__,
         setting=setting,
         engine=replay.settings,
         replicas_count=replay.replicas_count,
         chips_count=replay.chips_count,
-        cache_blocks_count=replay.cache_blocks_count,
-        cache_tokens=replay.cache_blocks_count * replay.settings.block_tokens,
+        cache_blocks_count=blocks,
+        cache_tokens=blocks * replay.settings.block_tokens,
         targets=targets,
         targets_met=replay.meets(targets),
         ttft_percentile_s=float(np.quantile(replay.ttft_s, targets.ttft_percentile_frac, method="higher")),
@@ -149,9 +151,9 @@ def summarise(replay: Replay, setting: Setting, targets: Targets) -> Summary:
         ttft_met_frac=float((replay.ttft_s <= targets.ttft_s).mean()),
         tpot_met_frac=float((replay.tpot_s <= targets.tpot_s).mean()),
         busy_frac=replay.busy_frac,
-        mean_sequences_count=float(np.average(replay.timeline_sequences_count, weights=widths)),
+        mean_sequences_count=float(np.average(pool.timeline_sequences_count, weights=widths)),
         most_sequences_count=replay.most_sequences_count,
-        mean_cache_frac=float(np.average(replay.timeline_cache_frac, weights=widths)),
+        mean_cache_frac=float(np.average(pool.timeline_cache_frac, weights=widths)),
         most_cache_frac=replay.most_cache_frac,
         preemptions_count=int(replay.preemptions_count.sum()),
         preempted_requests_count=int((replay.preemptions_count > 0).sum()),

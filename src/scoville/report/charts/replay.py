@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scoville.report import theme, wording
 from scoville.report.charts.speed import ticks
 from scoville.report.summary import Summary
-from scoville.serving.simulate import Replay
+from scoville.serving.replay import Replay
 from scoville.units import show
 
 if TYPE_CHECKING:
@@ -96,8 +96,8 @@ def timeline(summary: Summary, replay: Replay) -> alt.VConcatChart:
     """Arrivals, running sequences and cache over time, one above the other."""
     import altair as alt
 
-    unit, per_unit_s = _clock(float(replay.timeline_s[-1]))
-    edges = np.concatenate([[0.0], replay.timeline_s])
+    unit, per_unit_s = _clock(float(replay.pools[0].timeline_s[-1]))
+    edges = np.concatenate([[0.0], replay.pools[0].timeline_s])
     arrived = np.histogram(replay.arrival_s - replay.arrival_s[0], edges)[0] / np.diff(edges)
     scale = alt.Scale(domain=[0, float(edges[-1]) / per_unit_s], nice=False)
     x = alt.X("at:Q", scale=scale, axis=alt.Axis(title=None, labels=False, tickCount=8))
@@ -105,8 +105,8 @@ def timeline(summary: Summary, replay: Replay) -> alt.VConcatChart:
     panels = []
     for title, values, portion in (
         ("requests/s that arrive", arrived, False),
-        ("running sequences per replica", replay.timeline_sequences_count, False),
-        ("share of the cache in use", replay.timeline_cache_frac, True),
+        ("running sequences per replica", replay.pools[0].timeline_sequences_count, False),
+        ("share of the cache in use", replay.pools[0].timeline_cache_frac, True),
     ):
         rows = [
             {"at": float(a) / per_unit_s, "y": float(v)}
@@ -125,7 +125,7 @@ def timeline(summary: Summary, replay: Replay) -> alt.VConcatChart:
     return theme.stacked(
         panels,
         timeline_title(summary),
-        f"Means over {show(float(replay.timeline_s[0]), 's')}; {len(replay):,} requests, {_what(summary)}",
+        f"Means over {show(float(replay.pools[0].timeline_s[0]), 's')}; {len(replay):,} requests, {_what(summary)}",
         _foot(summary),
         height=110,
         shift=44,
