@@ -98,7 +98,10 @@ class EngineSettings:
 
 
 def preset(name: str, facts: Facts) -> EngineSettings:
-    """The defaults of an engine family, as the facts have them. Raises DeploymentError naming the nearest."""
+    """The defaults of an engine family and the weights of fairness, as the facts have them.
+
+    Raises DeploymentError naming the nearest for an unknown family.
+    """
     known = [id.removeprefix(_ENGINE) for id in facts.subjects("engine")]
     if name not in known:
         raise DeploymentError(f"engine: unknown preset '{name}'; {nearest(name, known)}")
@@ -113,6 +116,9 @@ def preset(name: str, facts: Facts) -> EngineSettings:
         token_budget=int(default("token_budget")),
         max_sequences=int(default("max_sequences")),
         block_tokens=int(default("block_tokens")),
+        asynchronous=default("asynchronous") == "yes",
+        input_weight=int(facts.get("fairness", "input_weight").number),
+        output_weight=int(facts.get("fairness", "output_weight").number),
     )
 
 
