@@ -11,8 +11,7 @@ from scoville.errors import DeploymentError
 from scoville.traffic import Trace, extended
 
 _TURNOVERS = 20  # requests per sequence that runs at a time: filling and draining is then a small part of a replay
-_USUAL_REQUESTS = 20_000  # of a longer trace a stretch is enough, and a study is to be answered in seconds
-_MOST_REQUESTS = 40_000
+_MOST_REQUESTS = 20_000  # of a longer trace a stretch is enough, and a study is to be answered in seconds
 _SEED = 1
 
 
@@ -50,14 +49,14 @@ def rate_tokens_per_s(trace: Trace) -> float:
 def arrivals(trace: Trace, running: float, tokens_per_s: float) -> Arrivals:
     """The requests for one replica that serves `tokens_per_s` and holds `running` sequences; the trace has a rate.
 
-    20,000 requests, or 20 per running sequence up to 40,000, are enough. Of a longer trace whose demand takes several
+    20,000 requests are enough. Of a longer trace whose demand takes several
     replicas, one of them gets its share at random, as the steady state has it too; what is still longer is cut to the
-    stretch whose lengths and gaps are nearest to the whole. A shorter one than 20 per running sequence follows upon
-    itself.
+    stretch whose lengths and gaps are nearest to the whole. A shorter one than 20 per running sequence, and than 20,000,
+    follows upon itself.
     """
     n = len(trace)
     least = int(min(np.ceil(_TURNOVERS * running), _MOST_REQUESTS))
-    enough = max(least, _USUAL_REQUESTS)
+    enough = _MOST_REQUESTS
     asked = _from(trace, np.arange(n))
     words = f"all {n:,} requests"
     share = max(tokens_per_s / rate_tokens_per_s(trace), enough / n)
@@ -70,7 +69,7 @@ def arrivals(trace: Trace, running: float, tokens_per_s: float) -> Arrivals:
         words = (
             f"{enough:,} requests in a row of {words.removeprefix('all ')}, in lengths and gaps nearest to the whole"
         )
-    times = -(-least // len(asked))
+    times = -(-least // len(asked)) if 2 * len(asked) <= _MOST_REQUESTS else 1
     if times > 1:
         return Arrivals(extended(asked, times * len(asked)), f"{words}, {times:,} times over")
     return Arrivals(asked, words)

@@ -167,6 +167,15 @@ def choose(accelerator: Accelerator, facts: Facts, work: Workload) -> Choice | s
         return _refusal(accelerator, work, found)
     # The merit of a feasible deployment is its number of chips, negative.
     shortlist = [d for d in ranked[:_SHORTLIST] if d.merit(work) >= ranked[0].merit(work) / _SHORTLIST_FRAC]
+    # A replay judges data-parallel attention more severely, so the best with less of it than the winner competes too.
+    for degree in sorted({d.parallelism.attention_data for d in ranked}):
+        best_of = next(d for d in ranked if d.parallelism.attention_data == degree)
+        if (
+            degree < ranked[0].parallelism.attention_data
+            and np.isfinite(best_of.merit(work))
+            and best_of not in shortlist
+        ):
+            shortlist.append(best_of)
     refined = [_refined(d, on, work) for d in shortlist]
     refined.sort(key=lambda d: -d.merit(work))
     best = refined[0]

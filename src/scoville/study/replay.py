@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from scoville.serving.replay import Replay
 
 _ENGINE = "vllm"
-_MOST_TRIED = 3  # deployments of a chip
-_NEAR_FRAC = 1.1  # chips of a fleet over the best's: what a replay may turn round
-_START, _STEP, _NEAR_STEP, _HALVINGS = 0.75, 1.25, 1.12, 4  # of the search for the highest load
+_MOST_TRIED = 3  # deployments of a chip, beside the first
+_START, _STEP, _NEAR_STEP = 0.75, 1.25, 1.12  # of the search for the highest load
+_TOLERANCE = 0.03
 _LEAST_LOAD, _MOST_LOAD = 0.01, 100.0
 _FULL_FRAC = 0.98
 _PREEMPTED_FRAC = 0.01
@@ -68,8 +68,9 @@ class Replays:
     def decide(self, choice: Choice) -> Choice:
         """The choice with the load that a replay finds, and with the deployment that is best by it.
 
-        Candidates whose fleet is at most a tenth larger than the best one's are tried, up to three: each at the load
-        that would make it the best, and if it holds that, up to its highest. Where the best by the steady state can't
+        Others are tried, up to three, at first the best with each smaller degree of data-parallel attention: each at the
+        load that would make it the best, if that is no more than its steady state's, and if it holds that, up to its
+        highest. Where the best by the steady state can't
         be replayed, or all miss the targets at any load, the choice stays as it is and says why.
         """
         known: dict[Parallelism, float] = {}  # the highest load that holds
@@ -77,7 +78,7 @@ class Replays:
         for best in choice.candidates:
             try:
                 bench = self._bench(choice.accelerator, best)
-                load, replay = _highest(bench.replay, self.work.targets, _START, _STEP, _HALVINGS)
+                load, replay = _highest(bench.replay, self.work.targets, _START, _STEP)
                 break
             except _MissedError as error:  # perhaps not with more chips
                 below[best.parallelism] = _LEAST_LOAD
@@ -88,15 +89,16 @@ class Replays:
         else:
             return replace(choice, not_replayed=reason)
         known[best.parallelism] = load
-        least = best.merit(self.work) * _NEAR_FRAC  # the merit of a deployment is its number of chips, negative
-        for d in choice.candidates[:_MOST_TRIED]:
+        tried = 0
+        for d in _by_degree(choice.candidates):
             beats = self._load_that_beats(best, load, d)
-            if d is best or d.parallelism in below or d.merit(self.work) < least or not np.isfinite(beats):
+            if d is best or d.parallelism in below or beats > 1 or tried == _MOST_TRIED:
                 continue
+            tried += 1
             try:
                 other = self._bench(choice.accelerator, d)
                 if other.replay(beats).meets(self.work.targets):
-                    load, replay = _highest(other.replay, self.work.targets, beats, _NEAR_STEP, _HALVINGS - 1)
+                    load, replay = _highest(other.replay, self.work.targets, beats, _NEAR_STEP)
                     best, bench, known[d.parallelism] = d, other, load
                 else:
                     below[d.parallelism] = beats
@@ -109,7 +111,8 @@ class Replays:
             best=best.best,
             limit=_limit(found),
             busiest=busiest(best.state, best.best),
-            load_frac={p: min(below.get(p, load), load) for p in (d.parallelism for d in choice.candidates)} | known,
+            candidates=tuple(d for d in choice.candidates if d.parallelism in known),
+            load_frac=known,
             replayed=found,
         )
 
@@ -142,7 +145,7 @@ class Replays:
     def _found(self, d: Deployment, bench: _Bench, load: float, replay: Replay) -> Replayed:
         targets = self.work.targets
         random = _Bench(bench.engine, bench.steady_tokens_per_s, bench.arrivals.at_random())
-        at_random, _ = _highest(random.replay, targets, load**0.5, _STEP, _HALVINGS - 1)
+        at_random, _ = _highest(random.replay, targets, load**0.5, _STEP, 2 * _TOLERANCE)
         ttft, tpot = replay.ttft_percentile_s(targets), replay.tpot_percentile_s(targets)
         decoding_s = float((replay.end_s - replay.ttft_s).sum())
         steady_per_chip = bench.steady_tokens_per_s / d.parallelism.chips
@@ -161,6 +164,12 @@ class Replays:
             most_cache_frac=replay.most_cache_frac,
             off_target="TTFT" if ttft / targets.ttft_s > tpot / targets.tpot_s else "TPOT",
         )
+
+
+def _by_degree(candidates: Sequence[Deployment]) -> list[Deployment]:
+    """The best of each degree of data-parallel attention, then the others; the best by steady state first in both."""
+    first = {d.parallelism.attention_data: d for d in reversed(candidates)}
+    return [d for d in candidates if d in first.values()] + [d for d in candidates if d not in first.values()]
 
 
 class _MissedError(DeploymentError):
@@ -182,17 +191,17 @@ class _Bench:
 
 
 def _highest(
-    replay: Callable[[float], Replay], targets: Targets, start: float, step: float, halvings: int
+    replay: Callable[[float], Replay], targets: Targets, start: float, step: float, tolerance: float = _TOLERANCE
 ) -> tuple[float, Replay]:
-    """The highest load that meets the targets, and its replay: within step ** (1 / 2 ** halvings) - 1 of it.
+    """The highest load that meets the targets, to `tolerance`, and its replay.
 
-    As `simulate.capacity`, but with fewer replays, since the steady state says where to begin: 1.25 ** (1 / 16) is
-    1.4 %. Raises DeploymentError where the targets are missed at any load, or met at any.
+    As `load.capacity`, but with fewer replays, since the steady state says where to begin. Raises DeploymentError where the targets are missed at any load, or met at any.
     """
     at = replay(start)
     load, up = start, at.meets(targets)
     while True:
         following = load * step if up else load / step
+        step *= step**0.5  # further with each miss
         if not _LEAST_LOAD < following < _MOST_LOAD:
             if up:
                 raise DeploymentError(f"the targets are met even at {load:.3g} times the steady-state estimate's load")
@@ -205,7 +214,7 @@ def _highest(
             low, high, best = (load, following, at) if up else (following, load, tried)
             break
         load, at = following, tried
-    for _ in range(halvings):
+    while high / low > 1 + tolerance:
         middle = (low * high) ** 0.5
         tried = replay(middle)
         low, high, best = (middle, high, tried) if tried.meets(targets) else (low, middle, best)
