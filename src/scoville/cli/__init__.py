@@ -68,7 +68,9 @@ def _root(
 # The order of `scoville --help`: the whole question first.
 app.command(short_help="Answer a question file: what a token costs on every chip")(study.study)
 app.command(short_help="One model on one chip in one configuration")(predict.predict)
-app.command(short_help="Replay a trace on it, request by request: latencies, goodput, highest load")(simulate.simulate)
+app.command(
+    cls=simulate.Grouped, short_help="Replay a trace on it, request by request: latencies, goodput, highest load"
+)(simulate.simulate)
 app.command(short_help="Figures with their ranges, sources and dates")(facts.facts)
 app.add_typer(traffic.app, name="traffic", short_help="Traces: summarise, convert, synthesise, scale to a demand")
 app.command(short_help="What a model is made of, how big it is, what a sequence of it holds")(model.model)

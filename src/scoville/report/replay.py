@@ -1,51 +1,84 @@
-"""A replay in the terminal and as files: requests.parquet, charts/*.png, replay.json."""
+"""A replay in the terminal and as files: requests.parquet, clients.parquet, charts/*.png, replay.json."""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from scoville.report import theme, wording
 from scoville.report.charts.replay import charts, share
+from scoville.report.charts.sweep import own_requests_per_s
+from scoville.report.circumstances import circumstances, findings
 from scoville.report.folder import as_json, pictures, replaced
-from scoville.report.summary import Latency, Summary
-from scoville.serving.replay import Replay
+from scoville.report.summary import Cost, Latency, Summary, per_client, usd_per_chip_h
+from scoville.serving.replay import OUTCOMES, Replay
 from scoville.units import show as quantity
 
 if TYPE_CHECKING:
+    import polars as pl
     from rich.console import Console, RenderableType
     from rich.table import Table
 
 RESULT = "replay.json"
 REQUESTS = "requests.parquet"
+CLIENTS = "clients.parquet"
 _IN_SECONDS_FROM_S = 10.0
 
 
-def write(summary: Summary, replay: Replay, folder: Path) -> list[Path]:
+def write(summary: Summary, replay: Replay, folder: Path, offline: Replay | None = None) -> list[Path]:
     """Write the replay into `folder` and return its files; an earlier replay there is replaced when all is written.
 
     Raises StudyError where `folder` is a file, holds something that is no replay, or cannot be written.
     """
     with replaced(folder, RESULT) as new:
         (new / RESULT).write_text(as_json(summary), encoding="utf-8")
-        _requests(summary, replay, new / REQUESTS)
+        _requests(summary, replay, offline).write_parquet(new / REQUESTS)
+        names = [RESULT, REQUESTS]
+        clients = per_client(replay, usd_per_chip_h(summary.setting, replay), summary.targets)
+        if clients:
+            import polars as pl
+
+            pl.DataFrame(clients).write_parquet(new / CLIENTS)
+            names.append(CLIENTS)
         specs = {name: theme.specification(chart) for name, chart in charts(summary, replay).items()}
-        names = [RESULT, REQUESTS, *pictures(specs, new)]
+        names += pictures(specs, new)
     return [folder / name for name in names]
 
 
-def _requests(summary: Summary, replay: Replay, path: Path) -> None:
-    """One row per request, in the order of the trace; arrivals as replayed, all else seconds from the arrival."""
+def _requests(summary: Summary, replay: Replay, offline: Replay | None) -> pl.DataFrame:
+    """One row per request, in the order of the trace, offline ones last.
+
+    Arrivals as replayed, all else seconds from the arrival, null for what was not served.
+    """
+    import polars as pl
+
+    made = _rows(summary, replay)
+    if offline is None:
+        return made
+    both = (made.with_columns(offline=pl.lit(False)), _rows(summary, offline).with_columns(offline=pl.lit(True)))
+    return pl.concat(both, how="diagonal")
+
+
+def _rows(summary: Summary, replay: Replay) -> pl.DataFrame:
     import polars as pl
 
     columns = (
         "arrival_s", "input_tokens", "output_tokens", "queue_s", "ttft_s", "tpot_s", "max_gap_s", "end_s",
-        "preemptions_count",
+        "preemptions_count", "retries_count", "cached_tokens", "share_frac",
     )  # fmt: skip
-    pl.DataFrame(
-        {name: getattr(replay, name) for name in columns} | {"met": replay.met(summary.targets)}
-    ).write_parquet(path)
+    found: dict[str, Any] = {name: getattr(replay, name) for name in columns}
+    if summary.cost is not None:
+        found["cost_usd"] = replay.cost_usd(summary.cost.usd_per_chip_h)
+    if replay.client_ids is not None:
+        found["client"] = replay.client_ids
+    found["met"] = replay.met(summary.targets)
+    names = np.array(OUTCOMES)[replay.outcome]
+    return pl.DataFrame(found, nan_to_null=True).with_columns(
+        outcome=pl.Series(names.tolist(), dtype=pl.Enum(OUTCOMES))
+    )
 
 
 def show(summary: Summary, console: Console) -> None:
@@ -63,71 +96,28 @@ def parts(s: Summary) -> list[RenderableType]:
     if s.setting.user_facts:
         shown.append(Text(f"This result uses your own facts: {'; '.join(s.setting.user_facts)}.", style="bold"))
     shown += ["", *(Text(line) for line in findings(s)), ""]
-    shown += [_latencies(s), "", _rest(s)]
+    tables = [_latencies(s), _service(s), _pools(s)]
+    if s.cost is not None:
+        tables.append(_costs(s.cost))
+    if s.top_clients:
+        tables.append(_clients(s))
+    if s.setting.tried and not s.setting.splits:
+        tables.append(_sweep(s))
+    if s.setting.splits:
+        tables.append(_splits(s))
+    for i, table in enumerate(tables):
+        shown += ["", table] if i else [table]
     notes = [f"note: {note}" for note in s.setting.notes]
     if s.single_token_count:
         one = s.single_token_count == 1
-        said = "1 answer of one token counts" if one else f"{s.single_token_count:,} answers of one token count"
-        notes.append(f"note: {said} with a TPOT and a gap of 0")
+        said = "1 answer of one token has" if one else f"{s.single_token_count:,} answers of one token have"
+        notes.append(f"note: {said} no TPOT and no gaps, and count for the TTFT alone")
     return shown + (["", *(Text(note, style="dim") for note in notes)] if notes else [])
 
 
-def circumstances(s: Summary) -> tuple[str, ...]:
-    """What was run, a line for each part of it."""
-    a, e = s.setting, s.engine
-    evidence = wording.EVIDENCE.get(a.evidence, a.evidence)
-    order = {"decode_first": "decodes first", "prefill_first": "prompts first"}[e.policy]
-    chips = "chip" if s.chips_count == 1 else "chips"
-    room = {"preempt": "preempts when the cache is full", "full": "reserves the whole answer at admission"}
-    return (
-        f"{a.model} on {s.replicas_count} x {a.parallelism} {a.accelerator_name} ({s.chips_count} {chips})",
-        f"Formats: {a.precision}",
-        f"Timing of this chip: {evidence}",
-        f"Engine: {e.name}, {order}, {room[e.reservation]}; token budget {e.token_budget:,}, at most "
-        f"{e.max_sequences:,} sequences",
-        f"Cache of a replica: {s.cache_blocks_count:,} blocks of {e.block_tokens} tokens, {s.cache_tokens:,} tokens",
-        f"Traffic: {a.trace}, {s.requests_count:,} requests, {_load(s)} ({a.source})",
-    )
-
-
-def _load(s: Summary) -> str:
-    if not math.isfinite(s.load_requests_per_s):
-        return "all at once"
-    times = "its own rate" if s.setting.load_frac == 1 else f"{wording.plain(s.setting.load_frac)} times its own rate"
-    rate, tokens = wording.plain(s.load_requests_per_s), wording.plain(s.load_tokens_per_s)
-    return f"at {times}: {rate} requests/s, {tokens} tokens/s"
-
-
-def findings(s: Summary) -> tuple[str, ...]:
-    """Whether the targets hold, and the highest load that meets them where that was asked for."""
-    t = s.targets
-    seen = [
-        f"P{percentile * 100:g} of {name} is {quantity(found, 's')}, {'within' if found <= target else 'over'} "
-        f"{quantity(target, 's')}"
-        for name, percentile, found, target in (
-            ("TTFT", t.ttft_percentile_frac, s.ttft_percentile_s, t.ttft_s),
-            ("TPOT", t.tpot_percentile_frac, s.tpot_percentile_s, t.tpot_s),
-        )
-    ]
-    missed = [
-        name
-        for name, met in (("TTFT", s.ttft_percentile_s <= t.ttft_s), ("TPOT", s.tpot_percentile_s <= t.tpot_s))
-        if not met
-    ]
-    holds = ("Both targets hold", f"{missed and missed[0]} misses its target", "Both targets are missed")[len(missed)]
-    line = f"{holds}: {'; '.join(seen)}."
-    if not s.setting.load_found:
-        return (line,)
-    return (
-        f"The highest load that meets the targets is {wording.plain(s.setting.load_frac)} times the trace's own: "
-        f"{wording.plain(s.load_requests_per_s)} requests/s, {wording.plain(s.load_tokens_per_s)} tokens/s, "
-        f"{wording.plain(s.load_tokens_per_s / s.chips_count)} tokens/s per chip.",
-        line,
-    )
-
-
 def _latencies(s: Summary) -> Table:
-    made = _table("latency", "mean", "P50", "P90", "P95", "P99", "max")
+    heads = ("latency", "mean", "P50", "P90", "P95", "P99", "max")
+    made = _table(*heads)
     for name, found in (
         ("queue", s.queue),
         ("time to first token (TTFT)", s.ttft),
@@ -136,6 +126,8 @@ def _latencies(s: Summary) -> Table:
         ("largest gap of a request", s.max_gap),
         ("end to end", s.end),
     ):
+        if math.isnan(found.mean_s):
+            continue
         unit, cells = _in_unit(found)
         made.add_row(f"{name}, {unit}", *cells)
     return made
@@ -148,10 +140,12 @@ def _in_unit(found: Latency) -> tuple[str, list[str]]:
     return "s" if in_seconds else "ms", [wording.digits(x if in_seconds else x * 1e3) for x in values]
 
 
-def _rest(s: Summary) -> Table:
+def _service(s: Summary) -> Table:
+    """What was served, and what became of the rest; a line only where there is something to say."""
     made = _table("", "")
     ttft, tpot = quantity(s.targets.ttft_s, "s"), quantity(s.targets.tpot_s, "s")
-    for name, cell in (
+    came = s.requests_count - s.never_came_count
+    rows = [
         ("served, requests/s", wording.digits(s.requests_per_s)),
         ("served, output tokens/s", wording.digits(s.output_tokens_per_s)),
         ("served, input and output tokens/s", wording.digits(s.tokens_per_s)),
@@ -160,15 +154,122 @@ def _rest(s: Summary) -> Table:
         (f"requests with TTFT up to {ttft}", share(s.ttft_met_frac)),
         (f"requests with TPOT up to {tpot}", share(s.tpot_met_frac)),
         ("requests that meet both", share(s.met_frac)),
-        ("time busy", wording.percent(s.busy_frac)),
-        ("running sequences of a replica, mean and most", _both(s.mean_sequences_count, s.most_sequences_count)),
-        ("cache in use, mean and most", f"{wording.percent(s.mean_cache_frac)}, {wording.percent(s.most_cache_frac)}"),
-        ("preemptions", f"{s.preemptions_count:,}"),
-        ("tokens computed again", f"{s.recomputed_tokens:,}"),
+    ]
+    rows += [
+        (name, f"{count:,} ({wording.percent(count / of)})")
+        for name, count, of in (
+            ("rejected, the queue was full", s.rejected_count, came),
+            ("abandoned, the wait was too long", s.abandoned_count, came),
+            ("never came, what they follow was not served", s.never_came_count, s.requests_count),
+            ("served again after a failure", s.retried_count, came),
+        )
+        if count
+    ]
+    if any(p.engine.prefix_cache for p in s.pools):
+        rows.append(("prompt tokens found in the prefix cache", wording.percent(s.cached_frac)))
+    if s.pools[0].engine.reservation == "preempt" or s.preemptions_count:
+        rows.append(("preemptions", f"{s.preemptions_count:,}"))
+    rows += [
         ("energy, J per token, input and output", wording.digits(s.energy_j_per_token)),
         ("mean power per chip, W", wording.digits(s.mean_w_per_chip)),
+    ]
+    if s.offline is not None:
+        o = s.offline
+        rows += [
+            ("offline: done meanwhile, of", f"{o.done_meanwhile_count:,}, {o.requests_count:,}"),
+            ("offline: input and output tokens/s meanwhile", wording.digits(o.tokens_per_s)),
+            ("offline: tokens/s per chip meanwhile", wording.digits(o.tokens_per_s_per_chip)),
+            ("offline: all done after, s", wording.digits(o.all_done_s)),
+        ]
+    for row in rows:
+        made.add_row(*row)
+    return made
+
+
+def _pools(s: Summary) -> Table:
+    """What the chips did, a column for each pool."""
+    several = len(s.pools) > 1
+    made = _table("pool" if several else "", *(p.name if several else "" for p in s.pools))
+    lanes = max(p.lanes_count for p in s.pools)
+    sequences = "of a replica, mean and most" if lanes == 1 else "mean of a replica, most of a scheduler"
+    rows: list[tuple[str, list[str]]] = [
+        ("time busy", [wording.percent(p.busy_frac) for p in s.pools]),
+        ("compute used", [wording.percent(p.compute_frac) for p in s.pools]),
+        ("memory bandwidth used", [wording.percent(p.memory_frac) for p in s.pools]),
+        ("scale-up links used", [wording.percent(p.link_frac) for p in s.pools]),
+        (f"running sequences {sequences}", [_both(p.mean_sequences_count, p.most_sequences_count) for p in s.pools]),
+        (
+            "cache in use, mean and most",
+            [f"{wording.percent(p.mean_cache_frac)}, {wording.percent(p.most_cache_frac)}" for p in s.pools],
+        ),
+        ("tokens computed again", [f"{p.recomputed_tokens:,}" for p in s.pools]),
+    ]
+    if any(p.engine.host_blocks for p in s.pools):
+        moved = [f"{p.moved_blocks_count:,}" for p in s.pools]
+        rows.append(("blocks moved from and to host memory in steps", moved))
+    if any(p.fleet.autoscaling for p in s.pools):
+        rows.append(("replicas paid for, mean", [wording.plain(p.mean_replicas_count) for p in s.pools]))
+    if several:
+        rows.append(("mean power per chip, W", [wording.digits(p.mean_w_per_chip) for p in s.pools]))
+    for name, cells in rows:
+        made.add_row(name, *cells)
+    return made
+
+
+def _costs(c: Cost) -> Table:
+    made = _table("cost", "")
+    for name, value in (
+        ("chip, USD per hour", c.usd_per_chip_h),
+        ("input and output, USD per million tokens", c.usd_per_token * 1e6),
+        ("all put on the output, USD per million tokens", c.usd_per_output_token * 1e6),
+        ("request, USD per thousand: mean", c.request_mean_usd * 1e3),
+        ("request, USD per thousand: P50", c.request_p50_usd * 1e3),
+        ("request, USD per thousand: P95", c.request_p95_usd * 1e3),
     ):
-        made.add_row(name, cell)
+        made.add_row(name, wording.digits(value))
+    return made
+
+
+def _clients(s: Summary) -> Table:
+    """The clients that take most of the chip time."""
+    priced = s.cost is not None
+    made = _table(
+        "client", "requests", "input tokens", "output tokens", "met both", "TTFT P50, ms", "TTFT P95, ms",
+        "share of chip time", *(("cost, USD",) if priced else ()),
+    )  # fmt: skip
+    for c in s.top_clients:
+        made.add_row(
+            str(c.client), f"{c.requests_count:,}", f"{c.input_tokens:,}", f"{c.output_tokens:,}", share(c.met_frac),
+            wording.digits(c.ttft_p50_s * 1e3), wording.digits(c.ttft_p95_s * 1e3), wording.percent(c.share_frac),
+            *((wording.digits(c.cost_usd),) if priced else ()),
+        )  # fmt: skip
+    return made
+
+
+def _sweep(s: Summary) -> Table:
+    """Every load that was tried, the lowest first."""
+    t, own = s.targets, own_requests_per_s(s)
+    made = _table(
+        "load", "arriving, requests/s", "served, requests/s", "in time, requests/s", "served, tokens/s",
+        f"TTFT P{t.ttft_percentile_frac * 100:g}, ms", f"TPOT P{t.tpot_percentile_frac * 100:g}, ms", "targets",
+    )  # fmt: skip
+    for p in s.setting.tried:
+        made.add_row(
+            wording.plain(p.load_frac), wording.digits(p.load_frac * own), wording.digits(p.requests_per_s),
+            wording.digits(p.goodput_per_s), wording.digits(p.tokens_per_s), wording.digits(p.ttft_percentile_s * 1e3),
+            wording.digits(p.tpot_percentile_s * 1e3), "met" if p.met else "missed",
+        )  # fmt: skip
+    return made
+
+
+def _splits(s: Summary) -> Table:
+    """Every split of the chips that takes any load, the best first."""
+    made = _table("prefill replicas", "decode replicas", "chips", "load", "requests/s", "tokens/s", "tokens/s per chip")
+    for p in s.setting.splits:
+        made.add_row(
+            str(p.prefill_replicas_count), str(p.decode_replicas_count), str(p.chips_count), wording.plain(p.load_frac),
+            wording.digits(p.requests_per_s), wording.digits(p.tokens_per_s), wording.digits(p.tokens_per_s_per_chip),
+        )  # fmt: skip
     return made
 
 

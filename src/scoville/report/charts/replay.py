@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from scoville.report import theme, wording
 from scoville.report.charts.speed import ticks
+from scoville.report.charts.sweep import sweep
 from scoville.report.summary import Summary
 from scoville.serving.replay import Replay
 from scoville.units import show
@@ -29,6 +30,7 @@ def charts(summary: Summary, replay: Replay) -> dict[str, alt.LayerChart | alt.V
         "latency": latency,
         "timeline": timeline,
         "gaps": gaps,
+        "sweep": lambda s, _: sweep(s, _foot(s)),
     }
     return {name: chart for name, make in made.items() if (chart := make(summary, replay)) is not None}
 
@@ -39,8 +41,8 @@ def latency(summary: Summary, replay: Replay) -> alt.LayerChart:
 
     t = summary.targets
     lines = (
-        ("TTFT", replay.ttft_s, t.ttft_s, t.ttft_percentile_frac),
-        ("TPOT", replay.tpot_s, t.tpot_s, t.tpot_percentile_frac),
+        ("TTFT", replay.ttft_s[replay.came], t.ttft_s, t.ttft_percentile_frac),
+        ("TPOT", replay.tpot_s[replay.came & (replay.output_tokens > 1)], t.tpot_s, t.tpot_percentile_frac),
     )
     points = [p for name, values, _, _ in lines for p in _distribution(name, values)]
     targets: list[dict[str, Any]] = [
@@ -63,6 +65,8 @@ def latency(summary: Summary, replay: Replay) -> alt.LayerChart:
         .mark_text(align="right", dx=-8, fontWeight=600)
         .encode(x=x, y=y, text="name:N", color=colour),
     ]
+    missing = summary.requests_count - summary.served_count - summary.never_came_count
+    unserved = f"; {_count(missing, 'request')} got no answer" if missing else ""
     # Away from each other, so that labels of targets close together do not run into each other.
     first = min(targets, key=lambda p: float(p["ms"]))
     for target in targets:
@@ -73,7 +77,7 @@ def latency(summary: Summary, replay: Replay) -> alt.LayerChart:
         layers,
         latency_title(summary),
         "Share of requests whose time to first token (TTFT) or mean time per later token (TPOT) is at most so long; "
-        "a curve that passes above its circle meets the target",
+        "a curve that passes above its circle meets the target" + unserved,
         _foot(summary),
         height=340,
         shift=44,
@@ -93,58 +97,101 @@ def latency_title(s: Summary) -> str:
 
 
 def timeline(summary: Summary, replay: Replay) -> alt.VConcatChart:
-    """Arrivals, running sequences and cache over time, one above the other."""
+    """Arrivals, running sequences and cache over time, one above the other; a line for each pool."""
     import altair as alt
 
-    unit, per_unit_s = _clock(float(replay.pools[0].timeline_s[-1]))
-    edges = np.concatenate([[0.0], replay.pools[0].timeline_s])
-    arrived = np.histogram(replay.arrival_s - replay.arrival_s[0], edges)[0] / np.diff(edges)
-    scale = alt.Scale(domain=[0, float(edges[-1]) / per_unit_s], nice=False)
+    first = replay.pools[0].timeline_s
+    unit, per_unit_s = _clock(max(float(p.timeline_s[-1]) for p in replay.pools))
+    edges = np.concatenate([[0.0], first])
+    came = replay.arrival_s[replay.came]
+    arrived = np.histogram(came - np.min(came, initial=np.inf), edges)[0] / np.diff(edges)
+    scale = alt.Scale(domain=[0, max(float(p.timeline_s[-1]) for p in replay.pools) / per_unit_s], nice=False)
     x = alt.X("at:Q", scale=scale, axis=alt.Axis(title=None, labels=False, tickCount=8))
     last = alt.X("at:Q", scale=scale, axis=alt.Axis(title=f"{unit} from the first arrival", tickCount=8))
-    panels = []
-    for title, values, portion in (
-        ("requests/s that arrive", arrived, False),
-        ("running sequences per replica", replay.pools[0].timeline_sequences_count, False),
-        ("share of the cache in use", replay.pools[0].timeline_cache_frac, True),
+    sequences = [(p.name, p.timeline_s, p.timeline_sequences_count) for p in replay.pools]
+    cache = [(p.name, p.timeline_s, p.timeline_cache_frac) for p in replay.pools]
+    names = [p.name for p in replay.pools]
+    hues = alt.Scale(domain=names, range=list(theme.CATEGORY[: len(names)]))
+    colour = alt.Color("pool:N", scale=hues, legend=None)
+    panels: list[Any] = []
+    for title, lines, portion in (
+        ("requests/s that arrive", [(names[0], first, arrived)], False),
+        ("running sequences per replica", sequences, False),
+        ("share of the cache in use", cache, True),
     ):
         rows = [
-            {"at": float(a) / per_unit_s, "y": float(v)}
-            for a, v in zip(edges, np.append(values, values[-1]), strict=True)
+            {"at": float(a) / per_unit_s, "y": float(v), "pool": name}
+            for name, ends, values in lines
+            for a, v in zip(np.concatenate([[0.0], ends]), np.append(values, values[-1]), strict=True)
         ]
         span = alt.Scale(domain=[0, 1]) if portion else alt.Scale(domainMin=0)
         y = alt.Y("y:Q", scale=span, axis=alt.Axis(title=title, tickCount=3, format="%" if portion else ",~r"))
-        panels.append(
-            alt.Chart(alt.InlineData(values=rows))
-            .mark_area(
+        drawn = alt.Chart(alt.InlineData(values=rows))
+        if len(lines) == 1:
+            shown: Any = drawn.mark_area(
                 interpolate="step-after", color=theme.CATEGORY[0], opacity=0.25,
                 line={"color": theme.CATEGORY[0], "strokeWidth": 1, "opacity": 1},
-            )
-            .encode(x=last if portion else x, y=y)
-        )  # fmt: skip
+            )  # fmt: skip
+            if len(names) > 1:  # of no pool in particular
+                shown = drawn.mark_area(
+                    interpolate="step-after", color=theme.BAR, opacity=0.3,
+                    line={"color": theme.BAR, "strokeWidth": 1, "opacity": 1},
+                )  # fmt: skip
+            panels.append(shown.encode(x=last if portion else x, y=y))
+            continue
+        lined = drawn.mark_line(interpolate="step-after", strokeWidth=1.2)
+        panels.append(lined.encode(x=last if portion else x, y=y, color=colour))
+    if len(names) > 1:
+        panels[1] = alt.layer(panels[1], _pool_names(names, hues))
     return theme.stacked(
         panels,
         timeline_title(summary),
-        f"Means over {show(float(replay.pools[0].timeline_s[0]), 's')}; {len(replay):,} requests, {_what(summary)}",
+        f"Means over {show(float(first[0]), 's')}; {int(replay.came.sum()):,} requests, {_what(summary)}",
         _foot(summary),
         height=110,
         shift=44,
     )
 
 
+def _pool_names(names: list[str], hues: Any) -> alt.Chart:
+    """The names of the pools in their colours, at the right end above a panel."""
+    import altair as alt
+
+    rows = [
+        {"name": name, "pool": name, "x": theme.WIDTH - 44 - 70 * (len(names) - 1 - i)} for i, name in enumerate(names)
+    ]
+    marked: alt.Chart = (
+        alt.Chart(alt.InlineData(values=rows))
+        .mark_text(align="right", baseline="bottom", fontWeight=600)
+        .encode(
+            x=alt.X("x:Q", scale=None),
+            y=alt.value(-6),
+            text="name:N",
+            color=alt.Color("pool:N", scale=hues, legend=None),
+        )
+    )
+    return marked
+
+
 def timeline_title(s: Summary) -> str:
     """What limits the replicas at their fullest."""
     if s.preemptions_count:
+        lost = f", {s.recomputed_tokens:,} tokens computed again" if s.recomputed_tokens else ""
+        return f"The cache runs full: {_count(s.preemptions_count, 'preemption')}{lost}"
+    for p in s.pools:
+        limit = max(1, p.engine.max_sequences // (p.lanes_count // p.ranks_count))
+        if p.most_sequences_count >= limit:
+            whose = "" if len(s.pools) == 1 else f" of the {p.name} pool"
+            return f"The limit of {limit:,} sequences{whose} is reached: more requests have to wait"
+    if len(s.pools) == 1:
+        p = s.pools[0]
+        where = "a replica" if p.lanes_count == 1 else "a rank"
         return (
-            f"The cache runs full: {_count(s.preemptions_count, 'preemption')}, {s.recomputed_tokens:,} tokens "
-            "computed again"
+            f"Never more than {_count(p.most_sequences_count, 'sequence')} on {where}, nor "
+            f"{wording.percent(p.most_cache_frac)} of its cache in use"
         )
-    if s.most_sequences_count >= s.engine.max_sequences:
-        return f"The limit of {s.engine.max_sequences:,} sequences is reached: more requests have to wait"
-    return (
-        f"Never more than {_count(s.most_sequences_count, 'sequence')} on a replica, nor "
-        f"{wording.percent(s.most_cache_frac)} of its cache in use"
-    )
+    each = wording.listed(f"{wording.percent(p.most_cache_frac)} for {p.name}" for p in s.pools)
+    return f"Never more than so much of the cache is in use: {each}"
 
 
 def gaps(summary: Summary, replay: Replay) -> alt.LayerChart | None:
@@ -192,13 +239,17 @@ def gaps_title(s: Summary) -> str:
 
 
 def _distribution(name: str, values_s: Array) -> list[dict[str, Any]]:
-    """Points of the cumulative distribution; zeros have no place on the axis and lift its start."""
+    """Points of the cumulative distribution; zeros have no place on the axis and lift its start, what was never served
+    (NaN) keeps the curve from its top."""
     shares = np.linspace(0, 1, _POINTS + 1)
-    found = np.quantile(values_s, shares, method="inverted_cdf")
-    rows = [
-        {"name": name, "ms": float(v) * 1e3, "share": float(p)} for v, p in zip(found, shares, strict=True) if v > 0
+    if len(values_s) == 0:
+        return []
+    found = np.quantile(np.where(np.isnan(values_s), np.inf, values_s), shares, method="inverted_cdf")
+    return [
+        {"name": name, "ms": float(v) * 1e3, "share": float(p)}
+        for v, p in zip(found, shares, strict=True)
+        if v > 0 and math.isfinite(v)
     ]
-    return rows
 
 
 def _halfway(points: list[dict[str, Any]], name: str) -> dict[str, Any]:
@@ -214,7 +265,7 @@ def _longer(replay: Replay) -> list[dict[str, Any]]:
     start = float(replay.gap_s[max(int(filled[0]) - 1, 0)])
     rows = [{"ms": start * 1e3, "share": 1.0}]
     rows += [{"ms": float(replay.gap_s[i]) * 1e3, "share": int(longer[i]) / total} for i in filled if longer[i]]
-    rows.append({"ms": float(replay.max_gap_s.max()) * 1e3, "share": rows[-1]["share"]})
+    rows.append({"ms": float(np.nanmax(replay.max_gap_s)) * 1e3, "share": rows[-1]["share"]})
     return rows
 
 
@@ -247,15 +298,19 @@ def _count(n: int, noun: str) -> str:
 
 
 def _what(s: Summary) -> str:
-    a = s.setting
-    return f"{a.model} on {s.replicas_count} x {a.parallelism} {a.accelerator_name}"
+    pools = wording.listed(
+        f"{p.fleet.replicas} x {p.deployed.parallelism} {p.deployed.accelerator_name}"
+        + (f" for {p.name}" if len(s.pools) > 1 else "")
+        for p in s.pools
+    )
+    return f"{s.setting.model} on {pools}"
 
 
 def _foot(s: Summary) -> str:
     a = s.setting
     rate = f" at {wording.plain(s.load_requests_per_s)} requests/s" if math.isfinite(s.load_requests_per_s) else ""
-    evidence = wording.EVIDENCE.get(a.evidence, a.evidence)
+    evidence = wording.listed(dict.fromkeys(wording.EVIDENCE.get(d.evidence, d.evidence) for d in a.deployed))
     return (
-        f"Replayed: {s.requests_count:,} requests of {a.trace}{rate}, engine as {s.engine.name}, {a.precision}. "
-        f"Timing: {evidence}. Source: {a.source}, Scoville {s.scoville_version}."
+        f"Replayed: {s.requests_count:,} requests of {a.trace}{rate}, engine as {s.pools[0].engine.name}, "
+        f"{a.precision}. Timing: {evidence}. Source: {a.source}, Scoville {s.scoville_version}."
     )
