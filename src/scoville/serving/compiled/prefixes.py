@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from scoville.serving.compiled.jit import jit
 from scoville.serving.compiled.records import config as C
 from scoville.serving.compiled.records import entry as E

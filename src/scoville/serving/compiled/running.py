@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from scoville.serving.compiled.jit import inlined, jit
+from scoville.serving.compiled.prefixes import evict, give_up, register
 from scoville.serving.compiled.records import config as C
 from scoville.serving.compiled.records import lane as L
 from scoville.serving.compiled.records import request as Q
-from scoville.serving.compiled.prefixes import evict, give_up, register
-from scoville.serving.compiled.state import Floats, DECODE, LONG_AGO, WAITING, Ints
+from scoville.serving.compiled.state import DECODE, LONG_AGO, WAITING, Floats, Ints
 from scoville.serving.compiled.structures import blocks, gap_bin, largest_from, push, request
-
 
 # -- queues ----------------------------------------------------------------------------------------------------------
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from scoville.serving.compiled.arrivals import done
 from scoville.serving.compiled.jit import inlined, jit
+from scoville.serving.compiled.prefixes import drop_from_host, find, find_on_host, insert, refer
 from scoville.serving.compiled.records import config as C
 from scoville.serving.compiled.records import entry as E
 from scoville.serving.compiled.records import lane as L
 from scoville.serving.compiled.records import request as Q
-from scoville.serving.compiled.prefixes import drop_from_host, find, find_on_host, insert, refer
 from scoville.serving.compiled.running import best, computed_of, join, preempt, take, take_head
-from scoville.serving.compiled.state import Floats, REFERS, ABANDONED, DECODE, PREFILL, PREFILL_FIRST, STATIC, Ints
+from scoville.serving.compiled.state import ABANDONED, DECODE, PREFILL, PREFILL_FIRST, REFERS, STATIC, Floats, Ints
 from scoville.serving.compiled.structures import blocks, id_at, request, seen
 
 

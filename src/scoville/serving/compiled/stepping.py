@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from scoville.serving.compiled.arrivals import done
 from scoville.serving.compiled.jit import inlined, jit
+from scoville.serving.compiled.prefixes import register
 from scoville.serving.compiled.records import config as C
 from scoville.serving.compiled.records import group as G
 from scoville.serving.compiled.records import lane as L
 from scoville.serving.compiled.records import request as Q
-from scoville.serving.compiled.prefixes import register
 from scoville.serving.compiled.running import (
     enter_decode,
     flush_peaks,
@@ -28,12 +28,12 @@ from scoville.serving.compiled.running import (
 )
 from scoville.serving.compiled.scheduling import schedule
 from scoville.serving.compiled.state import (
-    Floats,
     DECODE,
     FINISHED,
     NEVER,
     PEAKS,
     TIMELINE_BINS,
+    Floats,
     Ints,
 )
 from scoville.serving.compiled.structures import count_gaps, gap_bin, pop, random, request
