@@ -14,7 +14,7 @@ from scoville.errors import DeploymentError, TrafficError
 from scoville.serving.costs import TICKS_PER_S, WORK
 from scoville.serving.engine import Engine
 from scoville.serving.replay import Pool, Replay
-from scoville.serving.settings import Fleet
+from scoville.serving.settings import EngineSettings, Fleet
 from scoville.serving.workload import Workload, workload
 from scoville.traffic import Trace, prefix_blocks
 
@@ -27,6 +27,8 @@ _BINS = 380  # of the timeline until the last arrival; the rest is for what come
 LONGEST_S = (2**63 - 1) // TICKS_PER_S - 1
 _LEAST_ID_TOKENS = 16  # of a conversation's blocks where those of the cache are smaller
 _SECONDS = 1 / TICKS_PER_S
+_LEAST_INTERVAL_S = 1e-3  # of autoscaling, all of whose checks are made
+_MOST_RATIO = 1e9  # compared in thousandths, as an integer
 
 
 def simulate(
@@ -111,6 +113,7 @@ def too_long(trace: Trace) -> str:
 def requests_of(trace: Trace, one: Engine, fleet: Fleet) -> Workload:
     """The trace in the simulator's integers. Raises TrafficError where it lacks a column that is asked for."""
     s = one.settings
+    _refuse_what_the_clock_lacks(fleet, s)
 
     def column(name: str, why: str) -> NDArray[np.integer]:
         values = getattr(trace, name)
@@ -127,7 +130,13 @@ def requests_of(trace: Trace, one: Engine, fleet: Fleet) -> Workload:
             what = "a prefix cache" if s.prefix_cache else "prefix-aware routing"
             raise TrafficError(f"{trace.name} has neither block hashes nor sessions, which {what} goes by")
         ids, offsets, id_tokens = found
-    follow = fleet.turns_follow
+    parent = think = None
+    if fleet.turns_follow:
+        parent = column("parent", "turns that follow each other").astype(np.int64)
+        think_s = column("think_s", "the time between turns")
+        if think_s.max() > LONGEST_S:
+            raise DeploymentError(too_long(trace))
+        think = np.round(think_s * TICKS_PER_S).astype(np.int64)
     return workload(
         np.round((trace.arrival_s - trace.arrival_s[0]) * TICKS_PER_S).astype(np.int64),
         trace.input_tokens.astype(np.int64),
@@ -135,12 +144,40 @@ def requests_of(trace: Trace, one: Engine, fleet: Fleet) -> Workload:
         klass=None if trace.priority is None else _numbered(trace.priority),
         client=_numbered(column("client_ids", "fairness")) if s.fair else None,
         session=_numbered(column("session_ids", "sticky routing")) if fleet.routing == "sticky" else None,
-        parent=column("parent", "turns that follow each other").astype(np.int64) if follow else None,
-        think=np.round(column("think_s", "the time between turns") * TICKS_PER_S).astype(np.int64) if follow else None,
+        parent=parent,
+        think=think,
         ids=ids,
         offsets=offsets,
         id_tokens=id_tokens,
     )
+
+
+def _refuse_what_the_clock_lacks(fleet: Fleet, s: EngineSettings) -> None:
+    """Raises DeploymentError for settings of a fleet that a run of some days cannot have."""
+    spans = [("fleet: think_s", fleet.think_s), ("engine: patience_s", s.patience_s or 0.0)]
+    if fleet.autoscaling:
+        spans.append(("autoscaling: interval_s", fleet.autoscaling.interval_s))
+        spans.append(("autoscaling: startup_s", fleet.autoscaling.startup_s))
+    spans += [(f"fleet: repaired_s of replica {f.replica}", f.repaired_s) for f in fleet.failures]
+    for what, span_s in spans:
+        if not span_s <= LONGEST_S:
+            raise DeploymentError(
+                f"{what} is {span_s:g} s; the simulator's clock counts {LONGEST_S / 86400:.3g} days, {LONGEST_S:,} s"
+            )
+    if fleet.autoscaling and fleet.autoscaling.interval_s < _LEAST_INTERVAL_S:
+        raise DeploymentError(
+            f"autoscaling: interval_s is {fleet.autoscaling.interval_s:g}; expected at least {_LEAST_INTERVAL_S:g} s"
+        )
+    if fleet.queue_limit == 0:
+        raise DeploymentError(
+            "fleet: queue_limit is 0, which turns every request away; expected an integer >= 1, or none"
+        )
+    if not 0 <= fleet.balance_ratio <= _MOST_RATIO:
+        raise DeploymentError(
+            f"fleet: balance_ratio is {fleet.balance_ratio:g}; expected a number from 0 to {_MOST_RATIO:g}"
+        )
+    if fleet.seed >= 2**63:
+        raise DeploymentError(f"fleet: seed is {fleet.seed}; expected an integer below 2^63")
 
 
 def _numbered(values: NDArray[np.integer]) -> Ints:
