@@ -12,7 +12,11 @@ from numpy.typing import NDArray
 from scoville import transformer
 from scoville.facts import Draws, Facts, load
 from scoville.serving import TrafficShape
+from scoville.serving.engine import Engine, engine
+from scoville.serving.settings import preset
 from scoville.timing import Chips, StepTime, chips
+from scoville.traffic import Trace
+from scoville.traffic.synthesis import TraceFit, synthesise
 from scoville.transformer.operators import OperatorTable
 from scoville.transformer.sharding import operator_table
 from scoville.transformer.step import Parallelism, Precision
@@ -20,6 +24,7 @@ from scoville.transformer.step import Parallelism, Precision
 Array = NDArray[np.float64]
 MakeTable = Callable[..., OperatorTable]
 MakeShape = Callable[..., TrafficShape]
+MakeTrace = Callable[..., Trace]
 
 
 @dataclass(frozen=True)
@@ -90,5 +95,24 @@ def known_shape() -> MakeShape:
             "prompt_kv_tokens": {None: i},
         }
         return TrafficShape(**{**base, **fields})  # type: ignore[arg-type]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def one(table: MakeTable, facts: Facts) -> Engine:
+    """Llama-3.1-8B in fp8 on an H100, as vLLM runs it."""
+    return engine(facts.accelerator("h100-sxm"), facts, table(model="llama-3.1-8b"), preset("vllm", facts))
+
+
+@pytest.fixture(scope="session")
+def trace() -> MakeTrace:
+    """trace(requests, rate per second, scv): log-normal prompts of 700 tokens in the middle and answers of 150."""
+
+    def make(requests: int, per_s: float, scv: float = 1.0, seed: int = 5, spread: float = 0.8) -> Trace:
+        rng = np.random.default_rng(seed)
+        prompts = np.clip(rng.lognormal(np.log(700), spread, 4000), 1, 30_000).astype(np.int32)
+        answers = np.clip(rng.lognormal(np.log(150), 0.6, 4000), 1, 2000).astype(np.int32)
+        return synthesise(TraceFit("made", "made", prompts, answers, 1 / per_s, scv), requests, seed)
 
     return make

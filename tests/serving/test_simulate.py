@@ -1,59 +1,40 @@
-"""Replays: what is conserved, what more hardware may not worsen, what is refused, and what the steady state says."""
+"""Replays: what is conserved, what is measured, what the steady state says, what is refused."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.serving.replays import MS, MakeTrace, flat_engine, hand, same
 
 from scoville.errors import DeploymentError
 from scoville.facts import Facts
 from scoville.serving import Targets, shape, steady_state
 from scoville.serving.costs import TICKS_PER_S
+from scoville.serving.engine import Engine, engine
 from scoville.serving.reference import replay as replay_slowly
-from scoville.serving.settings import EngineSettings, preset
-from scoville.serving.simulate import Engine, Replay, capacity, engine, simulate
+from scoville.serving.settings import Fleet, preset
+from scoville.serving.simulate import simulate
+from scoville.serving.workload import workload
 from scoville.timing import Chips, RooflineTimer
 from scoville.traffic import Trace
-from scoville.traffic.synthesis import TraceFit, synthesise
 
-MakeTrace = Callable[..., Trace]
-
-
-@pytest.fixture(scope="module")
-def one(table: Any, facts: Facts) -> Engine:
-    """Llama-3.1-8B in fp8 on an H100, as vLLM runs it."""
-    return engine(facts.accelerator("h100-sxm"), facts, table(model="llama-3.1-8b"), preset("vllm", facts))
+PRESETS = ("vllm", "sglang", "tensorrt-llm")
 
 
-@pytest.fixture(scope="module")
-def trace() -> MakeTrace:
-    """trace(requests, rate per second, scv): log-normal prompts of 700 tokens in the middle and answers of 150."""
-
-    def make(requests: int, per_s: float, scv: float = 1.0, seed: int = 5) -> Trace:
-        rng = np.random.default_rng(seed)
-        prompts = np.clip(rng.lognormal(np.log(700), 0.8, 4000), 1, 8000).astype(np.int32)
-        answers = np.clip(rng.lognormal(np.log(150), 0.6, 4000), 1, 2000).astype(np.int32)
-        return synthesise(TraceFit("made", "made", prompts, answers, 1 / per_s, scv), requests, seed)
-
-    return make
-
-
-def same(a: Replay, b: Replay) -> bool:
-    """Whether all that two replays tell is equal, except for how many leaps they took."""
-    names = [f.name for f in fields(Replay) if f.name not in ("leaps_count", "settings")]
-    return all(np.array_equal(getattr(a, n), getattr(b, n)) for n in names)
-
-
-# -- what holds for every replay ------------------------------------------------------------------------------------
+# -- what holds for every replay ---------------------------------------------------------------------------------------
 
 
 def test_threads_do_not_show(one: Engine, trace: MakeTrace) -> None:
     t = trace(600, 60.0, scv=4.0)
     assert same(simulate(t, one, 5, threads=1), simulate(t, one, 5, threads=4))
+
+
+def test_a_number_of_replicas_is_a_fleet_that_takes_turns(one: Engine, trace: MakeTrace) -> None:
+    t = trace(100, 60.0)
+    assert same(simulate(t, one, 3), simulate(t, one, Fleet(replicas=3)))
 
 
 def test_replicas_take_turns(one: Engine, trace: MakeTrace) -> None:
@@ -62,29 +43,43 @@ def test_replicas_take_turns(one: Engine, trace: MakeTrace) -> None:
     fleet = simulate(t, one, 3)
     for k in range(3):
         mine = slice(k, None, 3)
-        arrival = t.arrival_s[mine]
-        part = Trace("part", "part", arrival, t.input_tokens[mine], t.output_tokens[mine])
+        part = Trace("part", "part", t.arrival_s[mine], t.input_tokens[mine], t.output_tokens[mine])
         np.testing.assert_allclose(simulate(part, one, 1).ttft_s, fleet.ttft_s[mine], rtol=0, atol=1e-9)
+
+
+def test_a_leap_is_its_steps(one: Engine, trace: MakeTrace) -> None:
+    """All but the cache's occupancy within a leap, which is a mean."""
+    t = trace(300, 30.0, scv=4.0)
+    leaping, stepping = simulate(t, one, 2), simulate(t, one, 2, leap=False)
+    a, b = leaping.pools[0], stepping.pools[0]
+    assert a.leaps_count < b.leaps_count
+    np.testing.assert_allclose(a.timeline_cache_frac, b.timeline_cache_frac, atol=0.005)
+    np.testing.assert_allclose(leaping.share_frac, stepping.share_frac, rtol=1e-9)
+    assert a.energy_j == pytest.approx(b.energy_j, rel=1e-9)
+    of_sums = ("energy_j", "compute_frac", "memory_frac", "timeline_sequences_count", "timeline_cache_frac")
+    rest = {name: getattr(a, name) for name in (*of_sums, "leaps_count")}
+    assert same(leaping, replace(stepping, pools=(replace(b, **rest),), share_frac=leaping.share_frac))
 
 
 def test_a_replay_is_the_reference_in_seconds(one: Engine, trace: MakeTrace) -> None:
     t = trace(60, 30.0, scv=9.0)
-    tight = replace(one, settings=replace(one.settings, token_budget=512, max_sequences=32), cache_blocks=600)
+    settings = replace(one.settings, token_budget=512, max_sequences=32)
+    tight = replace(one, settings=settings, cache_blocks=1200)
+    t = replace(t, input_tokens=np.minimum(t.input_tokens, 8000))
     got = simulate(t, tight, 1)
-    arrival = [round(a * TICKS_PER_S) for a in t.arrival_s.tolist()]
-    asked = zip(arrival, t.input_tokens.tolist(), t.output_tokens.tolist(), strict=True)
-    wanted = replay_slowly(list(asked), one.costs, tight.settings, 600)
+    arrival = np.array([round(a * TICKS_PER_S) for a in t.arrival_s.tolist()])
+    asked = workload(arrival, t.input_tokens.astype(np.int64), t.output_tokens.astype(np.int64))
+    wanted = replay_slowly(asked, one.costs, settings, Fleet(), 1200, 0)
     assert got.preemptions_count.tolist() == [r.preemptions for r in wanted.requests]
     assert got.preemptions_count.sum() > 0
-    last = np.array([r.tokens_at[-1] - r.arrival for r in wanted.requests]) / TICKS_PER_S
+    last = np.array([r.finish - r.arrival for r in wanted.requests]) / TICKS_PER_S
     np.testing.assert_allclose(got.end_s, last, rtol=1e-12)
-    np.testing.assert_allclose(got.duration_s, wanted.end / TICKS_PER_S, rtol=1e-12)
-    assert got.energy_j == pytest.approx(wanted.energy_j + one.costs.idle_w * got.duration_s)
+    np.testing.assert_allclose(got.ttft_s, [(r.first - r.arrival) / TICKS_PER_S for r in wanted.requests], rtol=1e-12)
+    assert got.duration_s == pytest.approx(wanted.end / TICKS_PER_S)
+    assert got.energy_j == pytest.approx(wanted.work[0] + one.costs.idle_w * got.duration_s)
     assert got.recomputed_tokens == wanted.recomputed_tokens
     assert got.busy_frac == pytest.approx(wanted.busy / wanted.end)
-
-
-PRESETS = ("vllm", "sglang", "tensorrt-llm")
+    np.testing.assert_allclose(got.share_frac, [r.share / wanted.busy for r in wanted.requests], rtol=1e-9)
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -92,8 +87,12 @@ def test_every_request_gets_its_tokens(table: Any, facts: Facts, trace: MakeTrac
     small = engine(facts.accelerator("h100-sxm"), facts, table(model="llama-3.1-8b"), preset(name, facts))
     small = replace(small, cache_blocks=12_000 // small.settings.block_tokens)  # three quarters of it are always taken
     t = trace(400, 40.0)
+    t = replace(t, input_tokens=np.minimum(t.input_tokens, 8000))
     r = simulate(t, small, 2)
     assert len(r) == 400
+    assert r.served.all()
+    assert r.came.all()
+    np.testing.assert_allclose(r.arrival_s, t.arrival_s, atol=1e-9)
     assert (r.queue_s >= 0).all()
     assert (r.ttft_s > r.queue_s).all()
     assert (r.end_s >= r.ttft_s).all()
@@ -111,11 +110,13 @@ def test_every_request_gets_its_tokens(table: Any, facts: Facts, trace: MakeTrac
 def test_littles_law(one: Engine, trace: MakeTrace) -> None:
     """The running sequences summed over time are the times that requests run, summed over requests."""
     r = simulate(trace(500, 30.0), one, 2)
+    pool = r.pools[0]
     assert r.preemptions_count.sum() == 0
-    widths = np.diff(np.concatenate([[0.0], r.timeline_s]))
-    assert (widths @ r.timeline_sequences_count) * 2 == pytest.approx((r.end_s - r.queue_s).sum())
-    assert r.timeline_sequences_count.max() <= r.most_sequences_count
-    assert r.timeline_cache_frac.max() <= r.most_cache_frac
+    widths = np.diff(np.concatenate([[0.0], pool.timeline_s]))
+    assert (widths @ pool.timeline_sequences_count) * 2 == pytest.approx((r.end_s - r.queue_s).sum())
+    assert pool.timeline_sequences_count.max() <= r.most_sequences_count
+    assert pool.timeline_cache_frac.max() <= r.most_cache_frac
+    assert pool.timeline_s[-1] == pytest.approx(r.duration_s)
 
 
 def test_the_histogram_holds_the_gaps(one: Engine, trace: MakeTrace) -> None:
@@ -127,7 +128,67 @@ def test_the_histogram_holds_the_gaps(one: Engine, trace: MakeTrace) -> None:
     assert r.gap_s[last - 1] <= r.max_gap_s.max() <= r.gap_s[last]
 
 
-# -- more of it never hurts -----------------------------------------------------------------------------------------
+# -- what it costs and uses --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("routing", ["round_robin", "least_loaded"])
+def test_shares_add_up_to_the_price_of_the_fleet(one: Engine, trace: MakeTrace, routing: Any) -> None:
+    """Three chips for the whole run at $2 an hour, idle time included; who asks for more pays more."""
+    r = simulate(trace(300, 20.0), one, Fleet(replicas=3, routing=routing))
+    assert r.chip_s == pytest.approx(3 * r.duration_s)
+    assert r.share_frac.sum() == pytest.approx(1)
+    assert r.cost_usd(2.0).sum() == pytest.approx(3 * r.duration_s / 3600 * 2.0)
+    assert (r.share_frac > 0).all()
+    both = r.input_tokens + r.output_tokens
+    assert r.share_frac[both > 2000].mean() > r.share_frac[both < 500].mean()
+
+
+def test_shares_by_hand() -> None:
+    """Of a step of 4 prompt tokens with one of 12 the first request pays a quarter, and half of the decode after it."""
+    r = simulate(hand([(0.0, 4, 2), (0.0, 12, 2)]), flat_engine(), 1)
+    np.testing.assert_allclose(r.share_frac, [(1 / 4 + 1 / 2) / 2, (3 / 4 + 1 / 2) / 2])
+
+
+def test_use_of_memory_by_hand(one: Engine) -> None:
+    """One sequence of 8B: a step reads all weights but the table of embeddings, and 65,536 bytes for each cached token.
+
+    8,030,261,248 parameters, 128,256 x 4,096 = 525,336,576 of them embeddings and as many in the last product, which
+    stays in bf16: 7,504,924,672 + 525,336,576 bytes. 4,000 tokens after a prompt of one have a mean context of 2,001. A
+    token takes 2 FLOP for each parameter, and 4 x 32 layers x 4,096 for each token of context. H100: 3.35 TB/s, 1,979
+    TFLOP/s in fp8.
+    """
+    r = simulate(hand([(0.0, 1, 4001)]), one, 1)
+    pool = r.pools[0]
+    assert r.busy_frac == pytest.approx(1)
+    per_step = 7_504_924_672 + 525_336_576 + 2001 * 65_536
+    assert pool.memory_frac == pytest.approx(per_step / r.tpot_s[0] / 3.35e12, rel=0.01)
+    flop = 2 * 7_504_924_672 + 2001 * 4 * 32 * 4096
+    assert pool.compute_frac == pytest.approx(flop / r.tpot_s[0] / 1.979e15, rel=0.01)
+    assert pool.link_frac == 0
+    assert simulate(hand([(0.0, 1, 4001)]), one, 4).pools[0].memory_frac == pytest.approx(pool.memory_frac / 4)
+
+
+def test_the_link_is_used_where_tensors_are_cut(table: Any, facts: Facts, trace: MakeTrace) -> None:
+    cut = engine(facts.accelerator("h100-sxm"), facts, table(model="llama-3.1-8b", tensor=2), preset("vllm", facts))
+    pool = simulate(trace(100, 20.0), cut, 1).pools[0]
+    assert 0 < pool.link_frac < pool.busy_frac
+    assert pool.chips_count == 2
+    assert pool.chip_s == 2 * pool.replica_s
+
+
+def test_a_step_is_never_shorter_than_its_work(one: Engine, trace: MakeTrace) -> None:
+    """No resource is used for longer than the chips are busy."""
+    pool = simulate(trace(1000, 60.0), one, 1).pools[0]
+    assert max(pool.compute_frac, pool.memory_frac, pool.link_frac) <= pool.busy_frac
+
+
+def test_energy_lies_between_idling_and_full_power(one: Engine, trace: MakeTrace) -> None:
+    """700 W is the most that an H100 takes."""
+    r = simulate(trace(300, 30.0), one, 2)
+    assert one.costs.idle_w < r.energy_j / r.chip_s < 700
+
+
+# -- more of it never hurts --------------------------------------------------------------------------------------------
 
 
 def test_more_replicas_never_raise_the_mean_ttft_of_smooth_traffic(one: Engine) -> None:
@@ -137,31 +198,7 @@ def test_more_replicas_never_raise_the_mean_ttft_of_smooth_traffic(one: Engine) 
     assert means == sorted(means, reverse=True)
 
 
-def test_prompts_first_trade_gaps_for_first_tokens(one: Engine, trace: MakeTrace) -> None:
-    t = trace(2000, 30.0)
-    mixed = simulate(t, one, 1)
-    eager = simulate(t, replace(one, settings=replace(one.settings, policy="prefill_first")), 1)
-    assert eager.ttft_s.mean() < mixed.ttft_s.mean()
-    assert eager.gap_count.sum() == mixed.gap_count.sum()
-
-
-def test_a_load_that_is_found_is_the_last_that_holds(one: Engine, trace: MakeTrace) -> None:
-    t, targets = trace(4000, 10.0), Targets(ttft_s=0.5, tpot_s=0.02)
-    factor, best = capacity(t, one, 1, targets)
-    assert best.meets(targets)
-    assert same(best, simulate(t.stretched(1 / factor), one, 1))
-    assert not simulate(t.stretched(1 / (1.05 * factor)), one, 1).meets(targets)
-    assert best.goodput_per_s(targets) <= len(t) / best.duration_s
-    slow, _ = capacity(t.stretched(0.1), one, 1, targets)  # found from above
-    assert slow == pytest.approx(factor / 10, rel=0.02)
-
-
-def test_targets_that_no_load_meets(one: Engine, trace: MakeTrace) -> None:
-    with pytest.raises(DeploymentError, match="2 replicas miss the targets even at a hundredth of its load"):
-        capacity(trace(50, 1.0), one, 2, Targets(ttft_s=1e-6, tpot_s=1.0))
-
-
-# -- the steady state ------------------------------------------------------------------------------------------------
+# -- the steady state --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("model", "ranks"), [("llama-3.1-8b", 1), ("llama-3.1-70b", 4)])
@@ -197,21 +234,28 @@ def test_the_steady_state_agrees_on_poisson_arrivals(
     assert float(told.energy_j_per_token[0, 0]) == pytest.approx(r.energy_j / r.duration_s / r.tokens_per_s, rel=0.02)
 
 
-# -- what is refused ------------------------------------------------------------------------------------------------
+# -- what is refused ---------------------------------------------------------------------------------------------------
 
 
 def test_a_request_that_never_fits_is_named(one: Engine) -> None:
-    t = Trace("two", "two", np.zeros(2), np.array([100, 30_000], np.int32), np.array([10, 3000], np.int32))
-    tight = replace(one, cache_blocks=2000)
-    with pytest.raises(DeploymentError, match=r"request 1 of two has 30,000 prompt and 3,000 .* holds 32,000"):
-        simulate(t, tight, 1)
+    t = hand([(0.0, 100, 10), (0.0, 30_000, 3000)])
+    with pytest.raises(DeploymentError, match=r"request 1 of hand has 30,000 prompt and 3,000 .* holds 32,000; use"):
+        simulate(t, replace(one, cache_blocks=2000), 1)
     assert len(simulate(t, replace(one, cache_blocks=-(-33_000 // 16)), 1)) == 2
 
 
-def test_a_replay_beyond_the_clock(one: Engine, trace: MakeTrace) -> None:
+def test_microbatches_share_the_cache() -> None:
+    """Ten blocks of 16 tokens make two microbatches of five each; 81 tokens need six."""
+    small = flat_engine(blocks=10, stages=2)
+    assert simulate(hand([(0.0, 70, 10)]), small, 1).served.all()
+    with pytest.raises(DeploymentError, match="holds 80 for each of the 2 microbatches of a pipeline; use more chips"):
+        simulate(hand([(0.0, 71, 10)]), small, 1)
+
+
+def test_a_replay_beyond_the_clock(one: Engine) -> None:
     """64 bits of ticks are 6.67 days, whether the trace is longer or the replica falls behind."""
-    late = Trace("late", "late", np.array([0.0, 600_000.0]), np.full(2, 10, np.int32), np.full(2, 5, np.int32))
-    with pytest.raises(DeploymentError, match=r"late: the replay takes more than 6.67 days"):
+    late = hand([(0.0, 10, 5), (600_000.0, 10, 5)])
+    with pytest.raises(DeploymentError, match=r"hand: the replay takes more than 6.67 days"):
         simulate(late, one, 1)
     just = replace(late, arrival_s=np.array([0.0, 576_459.0]))
     slow = replace(one, costs=replace(one.costs, base=one.costs.base + TICKS_PER_S))
@@ -220,37 +264,21 @@ def test_a_replay_beyond_the_clock(one: Engine, trace: MakeTrace) -> None:
         simulate(just, slow, 1)
 
 
-def test_a_trace_too_short_to_find_a_limit(one: Engine) -> None:
-    few = Trace("few", "few", np.arange(3.0), np.full(3, 10, np.int32), np.full(3, 5, np.int32))
-    with pytest.raises(DeploymentError, match="meet the targets however fast its 3 requests come"):
-        capacity(few, one, 1, Targets(1.0, 1.0))
-
-
-@pytest.mark.parametrize("replicas", [0, -1])
-def test_no_replicas(one: Engine, trace: MakeTrace, replicas: int) -> None:
-    with pytest.raises(DeploymentError, match=f"replicas is {replicas}; expected an integer >= 1"):
-        simulate(trace(3, 1.0), one, replicas)
-
-
 def test_more_replicas_than_requests(one: Engine, trace: MakeTrace) -> None:
     r = simulate(trace(3, 1.0), one, 8)
     assert (r.end_s > 0).all()
+    assert r.chip_s == pytest.approx(8 * r.duration_s)
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"token_budget": 0}, "token_budget is 0; expected an integer >= 1"),
-        ({"max_sequences": 0}, "max_sequences is 0"),
-        ({"block_tokens": -1}, "block_tokens is -1"),
-        ({"max_sequences": 65, "token_budget": 64}, "max_sequences = 65 exceeds token_budget = 64"),
-        ({"watermark_frac": 1.0}, "watermark_frac is 1; expected 0 up to below 1"),
-        ({"watermark_frac": float("nan")}, "watermark_frac is nan"),
-    ],
-)
-def test_settings_that_cannot_be(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(DeploymentError, match=message):
-        EngineSettings(**{"token_budget": 8192, "max_sequences": 1024, "block_tokens": 16, **changes})
+def test_the_clock_of_the_trace_is_kept() -> None:
+    """A trace that begins at 100 s: arrivals are as given, all else counts from them."""
+    r = simulate(hand([(100.0, 4, 3), (100.5, 4, 1)]), flat_engine(), 1)
+    np.testing.assert_allclose(r.arrival_s, [100.0, 100.5])
+    np.testing.assert_allclose(r.end_s, [3 * MS, MS])
+    assert r.duration_s == pytest.approx(0.501)
+
+
+# -- the engine --------------------------------------------------------------------------------------------------------
 
 
 def test_presets_have_names(facts: Facts) -> None:
@@ -260,22 +288,42 @@ def test_presets_have_names(facts: Facts) -> None:
         preset("vlm", facts)
 
 
-@pytest.mark.parametrize(
-    ("model", "ranks", "message"),
-    [
-        ("llama-3.1-405b", 2, "does not fit on TP2 x H100.* of weights per chip; use more chips"),
-        ("qwen3.5-397b-a17b", 8, "does not replay linear attention yet"),
-    ],
-)
-def test_models_that_cannot_be(table: Any, facts: Facts, model: str, ranks: int, message: str) -> None:
-    with pytest.raises(DeploymentError, match=message):
-        engine(facts.accelerator("h100-sxm"), facts, table(model=model, tensor=ranks), preset("vllm", facts))
+def test_a_model_that_does_not_fit(table: Any, facts: Facts) -> None:
+    big = table(model="llama-3.1-405b", tensor=2)
+    with pytest.raises(DeploymentError, match=r"does not fit on TP2 x H100.* of weights per chip; use more chips"):
+        engine(facts.accelerator("h100-sxm"), facts, big, preset("vllm", facts))
+
+
+def test_a_cache_of_less_than_a_block(table: Any, facts: Facts) -> None:
+    with pytest.raises(DeploymentError, match=r"Llama-3.1-8B on TP1 PP2 x H100.*: no cache block fits"):
+        engine(
+            facts.accelerator("h100-sxm"), facts, table(model="llama-3.1-8b", pipeline=2),
+            replace(preset("vllm", facts), cache_blocks=1),
+        )  # fmt: skip
+
+
+def test_a_host_tier_needs_the_bandwidth_of_the_host(table: Any, facts: Facts) -> None:
+    """Llama-3.1-8B's block of 16 tokens has 2^20 bytes; an H100 moves 64 GB/s."""
+    t, s = table(model="llama-3.1-8b"), replace(preset("vllm", facts), on_preemption="swap", host_blocks=100)
+    assert engine(facts.accelerator("h100-sxm"), facts, t, s).costs.block == round(2**20 / 64e9 * TICKS_PER_S)
+    with pytest.raises(DeploymentError, match="nobody has published host_bandwidth of jalapeno; add it with --facts"):
+        engine(facts.accelerator("jalapeno"), facts, t, s)
+
+
+def test_linear_attention_has_a_state_and_a_cache(table: Any, facts: Facts, trace: MakeTrace) -> None:
+    """Each sequence holds blocks of state from its admission on."""
+    t = table(model="qwen3.5-397b-a17b", tensor=8)
+    hybrid = engine(facts.accelerator("h200-sxm"), facts, t, preset("vllm", facts))
+    assert hybrid.sequence_blocks > 0
+    short = simulate(hand([(0.0, 1, 1)]), hybrid, 1)
+    assert short.most_cache_frac == pytest.approx((hybrid.sequence_blocks + 1) / hybrid.lane_blocks)
 
 
 def test_the_cache_takes_what_the_memory_leaves(one: Engine, table: Any, facts: Facts) -> None:
     """32 layers x 8 heads x 128 x 2 in fp8 make 65,536 bytes a token."""
-    wide = engine(facts.accelerator("h100-sxm"), facts, table(model="llama-3.1-8b"), preset("sglang", facts))
-    assert wide.cache_blocks == one.cache_blocks // 4
+    wide = engine(facts.accelerator("h100-sxm"), facts, table(model="llama-3.1-8b"), preset("tensorrt-llm", facts))
+    assert wide.cache_blocks == one.cache_blocks // 2
     assert 50e9 < one.cache_blocks * 16 * 65_536 < 72e9
+    assert one.cache_bytes_per_token == 65_536
     asked = replace(preset("vllm", facts), cache_blocks=77)
     assert engine(facts.accelerator("h100-sxm"), facts, table(model="llama-3.1-8b"), asked).cache_blocks == 77
