@@ -70,9 +70,10 @@ def _further(p: PoolSummary) -> str:
     said = []
     if e.speculation is not None:
         rates = ", ".join(f"{x:g}" for x in e.speculation.acceptance_frac)
+        count = e.speculation.drafts_count
         said.append(
-            f"{e.speculation.drafts_count} drafts, accepted with {rates}, a pass of the draft takes "
-            f"{wording.plain(e.speculation.pass_frac)} of the model's, its memory is not counted"
+            f"{count} {'draft' if count == 1 else 'drafts'} a step, accepted with {rates}, each takes "
+            f"{wording.plain(e.speculation.pass_frac)} of a pass of the model and no memory"
         )
     if e.fair:
         said.append(f"clients are served evenly, a prompt token counts {e.input_weight}, an answer's {e.output_weight}")
@@ -149,7 +150,7 @@ def findings(s: Summary) -> tuple[str, ...]:
         if not met
     ]
     holds = ("Both targets hold", f"{missed and missed[0]} misses its target", "Both targets are missed")[len(missed)]
-    line = f"{holds}: {'; '.join(seen)}."
+    line = f"{holds}: {'; '.join(dict.fromkeys(seen))}."
     if not s.setting.load_found:
         return (line,)
     return (

@@ -180,6 +180,7 @@ def _service(s: Summary) -> Table:
             ("offline: input and output tokens/s meanwhile", wording.digits(o.tokens_per_s)),
             ("offline: tokens/s per chip meanwhile", wording.digits(o.tokens_per_s_per_chip)),
             ("offline: all done after, s", wording.digits(o.all_done_s)),
+            ("offline: preemptions", f"{o.preemptions_count:,}"),
         ]
     for row in rows:
         made.add_row(*row)
@@ -255,7 +256,7 @@ def _sweep(s: Summary) -> Table:
     )  # fmt: skip
     for p in s.setting.tried:
         made.add_row(
-            wording.plain(p.load_frac), wording.digits(p.load_frac * own), wording.digits(p.requests_per_s),
+            wording.digits(p.load_frac, 4), wording.digits(p.load_frac * own), wording.digits(p.requests_per_s),
             wording.digits(p.goodput_per_s), wording.digits(p.tokens_per_s), wording.digits(p.ttft_percentile_s * 1e3),
             wording.digits(p.tpot_percentile_s * 1e3), "met" if p.met else "missed",
         )  # fmt: skip

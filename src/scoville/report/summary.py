@@ -17,6 +17,7 @@ from scoville.serving.settings import EngineSettings, Fleet
 Array = NDArray[np.float64]
 _PERCENTILES_FRAC = (0.5, 0.9, 0.95, 0.99)
 _TOP_CLIENTS = 10
+INSTANT_S = 1e-9  # gaps below are between tokens of one step: accepted drafts
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +157,7 @@ class Offline:
 
     requests_count: int
     done_meanwhile_count: int
+    preemptions_count: int
     tokens_per_s: float
     tokens_per_s_per_chip: float
     all_done_s: float
@@ -379,6 +381,7 @@ def _offline(both: Mixed, chips: float) -> Offline:
     return Offline(
         requests_count=len(o),
         done_meanwhile_count=int((o.end_s <= both.online.duration_s).sum()),
+        preemptions_count=int(o.preemptions_count.sum()),
         tokens_per_s=both.offline_tokens_per_s,
         tokens_per_s_per_chip=both.offline_tokens_per_s / chips,
         all_done_s=float(o.end_s.max()),
@@ -407,7 +410,7 @@ def _gaps(replay: Replay) -> Latency:
     largest = float(replay.max_gap_s[served].max())
     through = np.cumsum(replay.gap_count)
     at = np.searchsorted(through, [p * count for p in _PERCENTILES_FRAC])
-    found = np.minimum(replay.gap_s[at], largest)
+    found = np.where(replay.gap_s[at] < INSTANT_S, 0.0, np.minimum(replay.gap_s[at], largest))
     mean = float((replay.end_s - replay.ttft_s)[served].sum()) / count
     return _made(mean, found, largest)
 

@@ -178,8 +178,8 @@ def _latency(link: Link) -> str:
     return f"latency {show(link.latency_s, 's')}"
 
 
-def assumed(o: FleetOptions, facts: Facts, link: str) -> Iterator[str]:
-    """Sentences on what was filled in."""
+def assumed(o: FleetOptions, facts: Facts, link: str, failures: int) -> Iterator[str]:
+    """Sentences on what was filled in; `failures` is how many were drawn."""
     from scoville.units import show
 
     startup = facts.get("replica", "startup")
@@ -188,8 +188,8 @@ def assumed(o: FleetOptions, facts: Facts, link: str) -> Iterator[str]:
     if o.chip_mtbf is not None:
         said = f" (fact {startup.key}, a new start)" if o.repair is None else ""
         yield (
-            f"a chip fails every {show(above_zero(o.chip_mtbf, 's', '--chip-mtbf'), 's')} on average, drawn with seed "
-            f"{o.seed}; its replica is up again after {show(repair_s(o, facts), 's')}{said}"
+            f"a chip fails every {show(above_zero(o.chip_mtbf, 's', '--chip-mtbf'), 's')} on average, with seed "
+            f"{o.seed} that is {failures:,} times; its replica is up again after {show(repair_s(o, facts), 's')}{said}"
         )
     if link:
         yield f"caches go over {link}"

@@ -115,7 +115,10 @@ def run(asked: Asked) -> None:
             offline_trace="" if waiting is None else waiting.name,
             tried=found.tried,
             splits=found.splits,
-            assumptions=(*assumed(asked.fleet, book, said), *_prices(deployed)),
+            assumptions=(
+                *assumed(asked.fleet, book, said, sum(len(p.fleet.failures) for p in found.replay.pools)),
+                *_prices(deployed),
+            ),
             user_facts=tuple(f"{f.key} = {shown_value(f)} ({f.place})" for f in book.user_facts),
             notes=(*trace.notes, *(() if waiting is None else waiting.notes)),
         )

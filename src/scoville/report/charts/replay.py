@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scoville.report import theme, wording
 from scoville.report.charts.speed import ticks
 from scoville.report.charts.sweep import sweep
-from scoville.report.summary import Summary
+from scoville.report.summary import INSTANT_S, Summary
 from scoville.serving.replay import Replay
 from scoville.units import show
 
@@ -175,9 +175,10 @@ def _pool_names(names: list[str], hues: Any) -> alt.Chart:
 
 def timeline_title(s: Summary) -> str:
     """What limits the replicas at their fullest."""
-    if s.preemptions_count:
+    preempted = s.preemptions_count + (s.offline.preemptions_count if s.offline else 0)
+    if preempted:
         lost = f", {s.recomputed_tokens:,} tokens computed again" if s.recomputed_tokens else ""
-        return f"The cache runs full: {_count(s.preemptions_count, 'preemption')}{lost}"
+        return f"The cache runs full: {_count(preempted, 'preemption')}{lost}"
     for p in s.pools:
         limit = max(1, p.engine.max_sequences // (p.lanes_count // p.ranks_count))
         if p.most_sequences_count >= limit:
@@ -191,7 +192,7 @@ def timeline_title(s: Summary) -> str:
             f"{wording.percent(p.most_cache_frac)} of its cache in use"
         )
     each = wording.listed(f"{wording.percent(p.most_cache_frac)} for {p.name}" for p in s.pools)
-    return f"Never more than so much of the cache is in use: {each}"
+    return f"At most {each} of the cache are in use"
 
 
 def gaps(summary: Summary, replay: Replay) -> alt.LayerChart | None:
@@ -211,7 +212,7 @@ def gaps(summary: Summary, replay: Replay) -> alt.LayerChart | None:
     marks = [
         {"ms": at * 1e3, "share": level, "label": f"{name} {show(at, 's')}"}
         for name, level, at in (("half over", 0.5, g.p50_s), ("5 % over", 0.05, g.p95_s), ("1 % over", 0.01, g.p99_s))
-        if level >= lowest
+        if level >= lowest and at > 0
     ]
     marks.append({"ms": g.max_s * 1e3, "share": lowest, "label": f"longest {show(g.max_s, 's')}"})
     marked = alt.Chart(alt.InlineData(values=marks)).encode(x=x, y=y)
@@ -235,7 +236,8 @@ def gaps(summary: Summary, replay: Replay) -> alt.LayerChart | None:
 def gaps_title(s: Summary) -> str:
     """The middle of all gaps, and the hundredth that users notice."""
     half, hundredth = show(s.gap.p50_s, "s"), show(s.gap.p99_s, "s")
-    return f"Half of all tokens follow within {half}, 1 % take over {hundredth}"
+    follow = f"follow within {half}" if s.gap.p50_s > 0 else "come together with the one before"
+    return f"Half of all tokens {follow}, 1 % take over {hundredth}"
 
 
 def _distribution(name: str, values_s: Array) -> list[dict[str, Any]]:
@@ -262,9 +264,11 @@ def _longer(replay: Replay) -> list[dict[str, Any]]:
     filled = np.flatnonzero(replay.gap_count)
     total = int(replay.gap_count.sum())
     longer = total - np.cumsum(replay.gap_count)
-    start = float(replay.gap_s[max(int(filled[0]) - 1, 0)])
-    rows = [{"ms": start * 1e3, "share": 1.0}]
-    rows += [{"ms": float(replay.gap_s[i]) * 1e3, "share": int(longer[i]) / total} for i in filled if longer[i]]
+    later = filled[replay.gap_s[filled] >= INSTANT_S]  # tokens of one step have no gap that a logarithm could show
+    first = int(later[0]) if len(later) else int(filled[-1])
+    before = 1.0 if first == filled[0] else int(longer[first - 1]) / total
+    rows = [{"ms": float(replay.gap_s[max(first - 1, 0)]) * 1e3, "share": before}]
+    rows += [{"ms": float(replay.gap_s[i]) * 1e3, "share": int(longer[i]) / total} for i in later if longer[i]]
     rows.append({"ms": float(np.nanmax(replay.max_gap_s)) * 1e3, "share": rows[-1]["share"]})
     return rows
 
