@@ -18,7 +18,8 @@ from scoville.errors import StudyError
 from scoville.report import folder, theme
 from scoville.report.charts import replay as drawn
 from scoville.report.charts import sweep as swept
-from scoville.report.replay import circumstances, findings, parts, write
+from scoville.report.circumstances import circumstances, findings
+from scoville.report.replay import parts, write
 from scoville.report.summary import Deployed, Setting, SplitTried, Summary, per_client, summarise
 from scoville.serving import Targets
 from scoville.serving.costs import StepCosts
@@ -74,7 +75,8 @@ def one_request() -> Replay:
 
 def unserved() -> Replay:
     """The second was rejected, the third abandoned, the last never came."""
-    nan, times = float("nan"), {}
+    nan = float("nan")
+    times: dict[str, Any] = {}
     for name in ("queue_s", "ttft_s", "tpot_s", "max_gap_s", "end_s"):
         times[name] = np.where([False, True, True, True], nan, getattr(FOUR, name))
     return replace(
@@ -283,7 +285,8 @@ def test_every_setting_of_engine_and_fleet_is_said() -> None:
     for words in (
         "schedules during steps", "begun within 30 s", "an answer's 2", "1.3 times the mean load",
         "2 drafts a step, accepted with 0.8, 0.7, each takes 0.1",
-        "shared prefixes kept; host memory for 1,600 more of evicted prefixes", "where most of the prompt was before", "64 requests and 1.5 times", "rejected where 9 wait",
+        "shared prefixes kept; host memory for 1,600 more of evicted prefixes",
+        "where most of the prompt was before", "64 requests and 1.5 times", "rejected where 9 wait",
         "1 to 4 replicas, one for each 20 requests", "1 failure of 1 replica",
     ):  # fmt: skip
         assert words in lines

@@ -14,7 +14,7 @@ from scoville.serving.replay import Replay
 from scoville.traffic import Trace
 
 Ints = NDArray[np.int64]
-_LAST_CLASS = 127
+_LAST_CLASS = 127  # of 8 bits
 _PER_REQUEST = (
     "outcome", "arrival_s", "queue_s", "ttft_s", "tpot_s", "max_gap_s", "end_s", "preemptions_count", "retries_count",
     "cached_tokens", "share_frac", "input_tokens", "output_tokens",
@@ -50,7 +50,7 @@ def with_offline(trace: Trace, offline: Trace) -> Trace:
     n, m = len(trace), len(offline)
     classes = np.zeros(n, np.int16) if trace.priority is None else trace.priority.astype(np.int16)
     last = int(classes.max()) + 1
-    if last > _LAST_CLASS:
+    if last >= _LAST_CLASS:
         raise TrafficError(f"{trace.name}: priority {last - 1} is the last class; none is left for offline requests")
     columns: dict[str, Any] = {}
     for name, value in (("client_ids", _next(trace.client_ids)), ("parent", -1), ("think_s", 0.0)):

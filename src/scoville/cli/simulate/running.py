@@ -93,6 +93,7 @@ def run(asked: Asked) -> None:
         book = known.load(asked.facts)
         architecture = transformer.load(asked.model)
         precision = Precision(*asked.formats)
+        plain = fleets(asked.fleet, book)
         pools = _pools(asked, book, architecture, precision)
         deployed = tuple(_deployed(chip, sharding, book, asked.price) for chip, sharding, _ in pools)
         engines = tuple(one for *_, one in pools)
@@ -102,7 +103,8 @@ def run(asked: Asked) -> None:
         now("loading the simulator (compiled once, after installation)")
         _warm(engines)
         start = perf_counter()
-        found = _found(asked, book, engines, link, targets, trace, waiting, now)
+        replay = _replayer(asked, book, engines, plain, link)
+        found = _found(asked, replay, engines, link, targets, trace, waiting, now)
         took_s = perf_counter() - start
         setting = Setting(
             trace=trace.name,
@@ -199,7 +201,7 @@ def _warm(engines: tuple[Engine, ...]) -> None:
 
 def _found(
     asked: Asked,
-    book: Facts,
+    replay: Replayer,
     engines: tuple[Engine, ...],
     link: Link | None,
     targets: Targets,
@@ -213,7 +215,6 @@ def _found(
     if asked.fleet.find_split is not None and link is not None:
         _own_rate(trace, "--find-split")
         return _split(asked.fleet.find_split, engines, link, targets, trace, now)
-    replay = _replayer(asked, book, engines, link)
     alone: Replayer = replay if waiting is None else lambda some: mixed(some, waiting, replay).online
     factor = _factor(asked, trace)
     tried: tuple[Tried, ...] = ()
@@ -233,12 +234,12 @@ def _found(
     return _Found(factor, both.online, both, tried)
 
 
-def _replayer(asked: Asked, book: Facts, engines: tuple[Engine, ...], link: Link | None) -> Replayer:
+def _replayer(
+    asked: Asked, book: Facts, engines: tuple[Engine, ...], plain: tuple[Fleet, ...], link: Link | None
+) -> Replayer:
     """What replays a trace on the fleets that were asked for, with the failures of a run of its length."""
     from scoville.serving.pools import disaggregate
     from scoville.serving.simulate import simulate
-
-    plain = fleets(asked.fleet, book)
 
     def replay(some: Trace) -> Replay:
         made: list[Fleet] = [
