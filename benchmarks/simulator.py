@@ -1,100 +1,284 @@
-"""The simulator: requests per second and core, memory, linear growth, and ratios to slower ways of the same replay.
+"""The simulator: requests per second and core, memory, growth, first results, ratios to slower ways of the same replay.
 
-Loads are 80 % of the capacity that the simulator itself finds. Peers replay about 800 requests/s (Vidur), 800 to 1,000
-(BLIS) and 107 (splitwise-sim) on such cores.
+Each case runs in a process of its own at 80 % of the capacity that the simulator finds for it. Speed counts CPU time of
+whole replays, from trace to metrics, on one thread, so that other work on the machine does not show; the best of three.
+Peers replay about 800 requests/s (Vidur), 800 to 1,000 (BLIS) and 107 (splitwise-sim) on two such cores.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import os
 import resource
+import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from scoville import facts, traffic, transformer
 from scoville.serving import Targets
-from scoville.serving.costs import TICKS_PER_S
+from scoville.serving.engine import Engine, engine
+from scoville.serving.load import capacity
 from scoville.serving.reference import replay as plain
-from scoville.serving.settings import preset
-from scoville.serving.simulate import Engine, capacity, engine, simulate
+from scoville.serving.settings import Autoscaling, Fleet, Speculation, preset
+from scoville.serving.simulate import requests_of, simulate
+from scoville.traffic import Trace
 from scoville.transformer.sharding import operator_table
 from scoville.transformer.step import Parallelism, Precision
 
 Row = tuple[str, str, str, bool]
-TARGETS = Targets(ttft_s=1.0, tpot_s=0.05)
 REPLICAS = 8
 MILLION = 1_000_000
+SOME = 100_000  # requests of a feature, and of the traces that capacities are found with
+PLAIN = 2_000  # requests that the reference replays, a replica's share of 16,000
+CHAT_TARGETS = Targets(ttft_s=1.0, tpot_s=0.05)
+LONG_TARGETS = Targets(ttft_s=30.0, tpot_s=0.1)  # what Mooncake's operators promise for prompts of this length
 
 
-def llama() -> Engine:
-    """Llama-3.1-70B in FP8 on four H200, vLLM-like."""
-    table = operator_table(transformer.load("llama-3.1-70b"), Precision("fp8", "fp8", "fp8"), Parallelism(tensor=4))
-    book = facts.load()
-    return engine(book.accelerator("h200-sxm"), book, table, preset("vllm", book))
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """What is replayed: a trace of any length, on what, within which targets."""
+
+    trace: Callable[[int], Trace]
+    engine: Engine
+    fleet: Fleet = Fleet(replicas=REPLICAS)  # noqa: RUF009
+    targets: Targets = CHAT_TARGETS
 
 
-def loaded(trace: traffic.Trace, one: Engine, requests: int) -> traffic.Trace:
-    """So many requests of the trace's statistics, at 80 % of what eight replicas can take."""
-    fit = traffic.fit(trace)
-    factor, _ = capacity(traffic.synthesise(fit, 100_000, 1), one, REPLICAS, TARGETS)
-    return traffic.synthesise(fit, requests, 1).stretched(1 / (0.8 * factor))
+# -- traces ------------------------------------------------------------------------------------------------------------
 
 
-def reasoning() -> traffic.Trace:
+def chat(requests: int) -> Trace:
+    """Requests drawn from the statistics of the Azure conversation trace of 2023."""
+    return traffic.synthesise(traffic.fit(traffic.load("azure-2023-conv")), requests, 1)
+
+
+def reasoning(requests: int) -> Trace:
     """500 tokens in, 4,000 out, Poisson arrivals."""
-    gaps = np.random.default_rng(1).exponential(1.0, 10_000)
-    return traffic.Trace("reasoning", "500 in, 4,000 out", np.cumsum(gaps), np.full(10_000, 500), np.full(10_000, 4000))
+    gaps = np.random.default_rng(1).exponential(1.0, requests)
+    sizes = np.full(requests, 500), np.full(requests, 4000)
+    return Trace("reasoning", "500 in, 4,000 out", np.cumsum(gaps), *sizes)
 
 
-def timed(trace: traffic.Trace, one: Engine, *, leap: bool = True) -> float:
-    """Seconds of a replay on one thread, the best of five up to a million requests."""
-    best = np.inf
-    for _ in range(5 if len(trace) <= MILLION else 1):
-        start = time.perf_counter()
-        simulate(trace, one, REPLICAS, leap=leap, threads=1)
-        best = min(best, time.perf_counter() - start)
-    return best
+def mooncake(requests: int) -> Trace:
+    """The Mooncake trace with its prefixes, as often as it takes."""
+    return traffic.extended(traffic.load("mooncake-synthetic"), requests)
+
+
+def in_classes(requests: int) -> Trace:
+    """Chat, a third of it in each of three classes."""
+    return dataclasses.replace(chat(requests), priority=(np.arange(requests) % 3).astype(np.int8))
+
+
+def of_clients(requests: int) -> Trace:
+    """Chat of a hundred clients, some of whom ask a lot more than others."""
+    clients = np.minimum(np.random.default_rng(1).zipf(1.5, requests), 100) - 1
+    return dataclasses.replace(chat(requests), client_ids=clients)
+
+
+# -- engines -----------------------------------------------------------------------------------------------------------
+
+
+def deployed(model: str = "llama-3.1-70b", parallelism: Parallelism | None = None, **changes: Any) -> Engine:
+    """A model in FP8 on H200, four unless said otherwise, vLLM-like but for the changes."""
+    table = operator_table(
+        transformer.load(model), Precision("fp8", "fp8", "fp8"), parallelism or Parallelism(tensor=4)
+    )
+    book = facts.load()
+    settings = dataclasses.replace(preset("vllm", book), **changes)
+    return engine(book.accelerator("h200-sxm"), book, table, settings)
+
+
+def fleet(**changes: Any) -> Fleet:
+    return Fleet(replicas=REPLICAS, **changes)
+
+
+DRAFTS = Speculation((0.8, 0.6, 0.4), pass_frac=1 / 80)
+SCALING = Autoscaling(least=2, interval_s=10.0, requests_per_replica=64, startup_s=60.0)
+CASES: dict[str, Callable[[], Case]] = {
+    "chat": lambda: Case(chat, deployed()),
+    "reasoning": lambda: Case(reasoning, deployed()),
+    "Mooncake, prefix cache": lambda: Case(mooncake, deployed(prefix_cache=True), targets=LONG_TARGETS),
+    "Mooncake, prefix cache, host tier": lambda: Case(
+        mooncake, deployed(prefix_cache=True, cache_blocks=20_000, host_blocks=100_000), targets=LONG_TARGETS
+    ),
+    "Mooncake, prefix-aware routing": lambda: Case(
+        mooncake, deployed(prefix_cache=True), fleet(routing="prefix_aware", balance_requests=16), LONG_TARGETS
+    ),
+    "least loaded": lambda: Case(chat, deployed(), fleet(routing="least_loaded")),
+    "power of two": lambda: Case(chat, deployed(), fleet(routing="power_of_two")),
+    "autoscaling": lambda: Case(chat, deployed(), fleet(routing="least_loaded", autoscaling=SCALING)),
+    "users in a closed loop": lambda: Case(chat, deployed(), fleet(routing="least_loaded")),
+    "three classes": lambda: Case(in_classes, deployed()),
+    "fairness among 100 clients": lambda: Case(of_clients, deployed(fair=True)),
+    "small cache, preemption": lambda: Case(chat, deployed(cache_blocks=2_000), targets=LONG_TARGETS),
+    "small cache, swapping": lambda: Case(
+        chat, deployed(cache_blocks=2_000, on_preemption="swap", host_blocks=100_000), targets=LONG_TARGETS
+    ),
+    "prompts first": lambda: Case(chat, deployed(policy="prefill_first")),
+    "static batching": lambda: Case(chat, deployed(policy="static", max_sequences=32), targets=LONG_TARGETS),
+    "asynchronous scheduling": lambda: Case(chat, deployed(asynchronous=True)),
+    "speculation, 3 drafts": lambda: Case(chat, deployed(speculation=DRAFTS)),
+    "data-parallel attention of 8 ranks": lambda: Case(
+        chat, deployed("deepseek-v3", Parallelism(attention_data=8, expert=8))
+    ),
+    "pipeline of 4 stages": lambda: Case(chat, deployed(parallelism=Parallelism(pipeline=4))),
+}
+PROMISED = {"chat": (1e6, MILLION), "reasoning": (1e6, MILLION), "Mooncake, prefix cache": (3e5, MILLION)}
+
+
+# -- in a process of its own -------------------------------------------------------------------------------------------
+
+
+def measured(name: str, requests: int) -> dict[str, float]:
+    """CPU seconds of a replay on one thread, every step by itself, and by the reference; peak memory in bytes."""
+    case, load_frac = loaded(name)
+    trace = case.trace(requests).stretched(1 / load_frac)
+    found = {"load_frac": load_frac, "cpu_s": _cpu_s(trace, case), "peak_bytes": float(_peak_bytes())}
+    r = simulate(trace, case.engine, case.fleet, threads=1)
+    found |= {"steps": r.steps_count, "busy_frac": r.busy_frac, "cached_frac": r.cached_tokens.sum() / 1.0}
+    found["cached_frac"] /= float(trace.input_tokens.sum(dtype=np.int64))
+    return found
+
+
+def compared(name: str) -> dict[str, float]:
+    """CPU seconds per request: with leaps, every step by itself, and by the reference in plain Python."""
+    case, load_frac = loaded(name)
+    trace = case.trace(SOME).stretched(1 / load_frac)
+    few = case.trace(REPLICAS * PLAIN).stretched(1 / load_frac)
+    share = requests_of(few, case.engine, case.fleet).part(slice(0, None, REPLICAS))
+    start = time.process_time()
+    plain(share, case.engine.costs, case.engine.settings, Fleet(), case.engine.cache_blocks, 0)
+    return {
+        "plain": (time.process_time() - start) / PLAIN,
+        "stepped": _cpu_s(trace, case, leap=False) / SOME,
+        "leaping": _cpu_s(trace, case) / SOME,
+    }
+
+
+def loaded(name: str) -> tuple[Case, float]:
+    """A case, and 80 % of the load that it takes, as a multiple of its trace's own.
+
+    A fleet that scales gets the load of one that doesn't, users are as many as are in flight at that load.
+    """
+    case = CASES[name]()
+    steady = dataclasses.replace(case.fleet, autoscaling=None)
+    sample = case.trace(SOME if case.trace is not mooncake else 20_000)
+    load_frac = 0.8 * capacity(
+        sample, lambda t: simulate(t, case.engine, steady), case.targets, tolerance_frac=0.02
+    ).load_frac  # fmt: skip
+    if name == "users in a closed loop":
+        r = simulate(sample.stretched(1 / load_frac), case.engine, steady)
+        users = round(len(r) / r.duration_s * float(r.end_s.mean()))
+        case = dataclasses.replace(case, fleet=fleet(routing="least_loaded", users=users))
+    return case, load_frac
+
+
+def _cpu_s(trace: Trace, case: Case, *, leap: bool = True) -> float:
+    times = []
+    for _ in range(3 if len(trace) <= MILLION else 1):
+        start = time.process_time()
+        simulate(trace, case.engine, case.fleet, leap=leap, threads=1)
+        times.append(time.process_time() - start)
+    return min(times)
+
+
+def _peak_bytes() -> int:
+    """ru_maxrss is in KiB on Linux and in bytes on macOS."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _child(command: str, *arguments: object) -> Any:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.simulator", command, *map(str, arguments)],
+        check=True, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1],
+    )  # fmt: skip
+    return json.loads(done.stdout)
+
+
+# -- the table ---------------------------------------------------------------------------------------------------------
 
 
 def rows() -> Iterable[Row]:
-    """Speed on chat and on reasoning, ratios, growth, memory."""
-    one = llama()
-    azure = traffic.load("azure-2023-conv")
-    simulate(azure, one, REPLICAS)  # compiles
-    million = loaded(azure, one, MILLION)
-    seconds = timed(million, one)
-    yield _speed("simulate, 1M requests of Azure chat, one core", seconds, MILLION)
-    yield _speed("simulate, 1M of 500 in, 4,000 out, one core", timed(loaded(reasoning(), one, MILLION), one), MILLION)
+    """First results, promised speeds, memory, ratios, growth, and the speed of each feature."""
+    yield from _first_results()
+    chat_s = 0.0
+    for name, (target, requests) in PROMISED.items():
+        found = _child("measured", name, requests)
+        rate = requests / found["cpu_s"]
+        chat_s = found["cpu_s"] if name == "chat" else chat_s
+        yield (
+            f"1M requests of {name}, one core",
+            f">= {target:,.0f} requests/s",
+            f"{rate:,.0f} requests/s",
+            rate >= target,
+        )
+        gb = found["peak_bytes"] / 1e9
+        if name == "chat":
+            yield f"  peak memory of {name}", "< 1.5 GB", f"{gb:.2f} GB", gb < 1.5
+        else:
+            yield f"  peak memory of {name}", "reported", f"{gb:.2f} GB", True
+        told = f"{100 * found['cached_frac']:.0f} %" if found["cached_frac"] else f"{found['steps'] / requests:.1f}"
+        yield f"  {'prompt tokens cached' if found['cached_frac'] else 'steps per request'}", "reported", told, True
+    for name in ("chat", "reasoning"):
+        found = _child("compared", name)
+        step, oracle = found["stepped"] / found["leaping"], found["plain"] / found["leaping"]
+        yield f"ratio to every step by itself, compiled, {name}", "reported", f"{step:.1f} x", True
+        yield f"ratio to the plain Python reference, {name}", "reported", f"{oracle:,.0f} x", True
+    yield from _growth(chat_s)
+    for name in CASES:
+        if name not in PROMISED:
+            found = _child("measured", name, SOME)
+            yield f"  {name}", "reported", f"{SOME / found['cpu_s']:,.0f} requests/s", True
 
-    stepped = timed(million, one, leap=False)
-    yield "ratio to every step by itself, compiled, chat", "reported", f"{stepped / seconds:.1f} x", True
-    ratio = plain_s_per_request(azure, one) / (seconds / MILLION)
-    yield "ratio to the plain Python reference, chat", "reported", f"{ratio:,.0f} x", True
 
-    per_request = []
+def _first_results() -> Iterable[Row]:
+    """From the start of a process to its first result: with nothing compiled yet, not even Python's own files, and then
+    with all of it compiled.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        env = os.environ | {"NUMBA_CACHE_DIR": folder, "PYTHONPYCACHEPREFIX": folder}
+        env.pop("PYTHONDONTWRITEBYTECODE", None)
+        for what, target in (("first call after installation", 10.0), ("first result of a later process", 2.0)):
+            start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+            command = [sys.executable, "-m", "benchmarks.simulator", "first"]
+            subprocess.run(command, check=True, cwd=Path(__file__).parents[1], env=env)
+            wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+            cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            yield what, f"< {target:g} s", f"{wall:.1f} s, {cpu:.1f} s of CPU", wall < target
+
+
+def _growth(million_s: float) -> Iterable[Row]:
+    per_request = {}
     for n in (10**4, 10**5, 10**6, 10**7):
-        took = seconds if n == MILLION else timed(loaded(azure, one, n), one)
-        per_request.append(took / n)
-        yield f"  {n:>10,} requests of chat", "", f"{took:.2f} s, {took / n * 1e9:.0f} ns each", True
-    growth = per_request[-1] / per_request[-2]
+        found = {"cpu_s": million_s} if n == MILLION else _child("measured", "chat", n)
+        per_request[n] = found["cpu_s"] / n
+        peak = f", {found['peak_bytes'] / 1e9:.1f} GB" if n > MILLION else ""
+        yield (
+            f"  {n:>10,} requests of chat",
+            "",
+            f"{found['cpu_s']:.2f} s, {per_request[n] * 1e9:.0f} ns each{peak}",
+            True,
+        )
+    growth = per_request[10**7] / per_request[10**6]
     yield "cost per request, 10^7 against 10^6", "<= 1.5 x", f"{growth:.2f} x", growth <= 1.5
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    yield "peak memory of all of the above, 10^7 requests included", "reported", f"{peak / 1e9:.2f} GB", True
 
 
-def plain_s_per_request(azure: traffic.Trace, one: Engine) -> float:
-    """Seconds per request of the reference simulator, on one replica's share of the loaded trace."""
-    trace = loaded(azure, one, 8_000)
-    arrival = np.round((trace.arrival_s - trace.arrival_s[0]) * TICKS_PER_S).astype(np.int64)
-    rows = zip(arrival[::REPLICAS], trace.input_tokens[::REPLICAS], trace.output_tokens[::REPLICAS], strict=True)
-    requests = [(int(a), int(i), int(o)) for a, i, o in rows]
-    start = time.perf_counter()
-    plain(requests, one.costs, one.settings, one.cache_blocks)
-    return (time.perf_counter() - start) / len(requests)
+def main(command: str, *arguments: str) -> None:
+    """What a process of its own does."""
+    if command == "first":
+        simulate(traffic.load("azure-2023-conv"), deployed(), REPLICAS)
+    elif command == "measured":
+        print(json.dumps(measured(arguments[0], int(arguments[1]))))
+    else:
+        print(json.dumps(compared(arguments[0])))
 
 
-def _speed(what: str, seconds: float, requests: int) -> Row:
-    rate = requests / seconds
-    return what, ">= 1,000,000 requests/s", f"{rate:,.0f} requests/s", rate >= 1e6
+if __name__ == "__main__":
+    main(*sys.argv[1:])
