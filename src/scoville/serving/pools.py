@@ -79,7 +79,7 @@ def disaggregate(
     goes_on = np.flatnonzero((one["outcome"] == FINISHED) & (output > 1))
     order = goes_on[np.argsort(arrives[goes_on], kind="stable")]
     parts = [first_parts]
-    pools = [("prefill", prefill, prefill_fleet, first_parts, work)]
+    pools = [("prefill", prefill, prefill_fleet, first_parts)]
     two = {name: values.copy() for name, values in one.items()}
     if len(order):
         calm = replace(decode, settings=replace(decode.settings, patience_s=None, prefix_cache=False))
@@ -105,9 +105,9 @@ def disaggregate(
         for name in ("preemptions", "retries"):
             two[name][order] += found[name]
         parts.append(second_parts)
-        pools.append(("decode", decode, decode_fleet, second_parts, later))
+        pools.append(("decode", decode, decode_fleet, second_parts))
     end = max(int(c.end) for some in parts for _, c in some)
-    made = tuple(pool_of(name, engine, fleet, some, asked, end) for name, engine, fleet, some, asked in pools)
+    made = tuple(pool_of(name, engine, fleet, some, end) for name, engine, fleet, some in pools)
     shares = [one["share"]]
     if len(order):
         shares.append(np.zeros(n))

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 Ints = NDArray[np.int64]
 Array = NDArray[np.float64]
-_BINS = 380  # of the timeline until the last arrival; the rest is for what comes after
 LONGEST_S = (2**63 - 1) // TICKS_PER_S - 1
 _LEAST_ID_TOKENS = 16  # of a conversation's blocks where those of the cache are smaller
 _SECONDS = 1 / TICKS_PER_S
@@ -50,7 +49,7 @@ def simulate(
         raise DeploymentError(too_long(trace))
     found = gathered(parts, len(work))
     end = int(found["end"])
-    pool = pool_of("serving", one, fleet, parts, work, end)
+    pool = pool_of("serving", one, fleet, parts, end)
     share = found["share"]
     return Replay(
         pools=(pool,),
@@ -199,7 +198,6 @@ def run(work: Workload, one: Engine, fleet: Fleet, *, leap: bool = True, threads
     )
     count = fleet.replicas if apart else 1
     small = replace(fleet, replicas=1) if apart else fleet
-    bin_ticks = max(int(work.arrival[-1]) // _BINS, TICKS_PER_S // 100)
 
     def part(k: int) -> tuple[slice, Compiled]:
         mine = slice(k, None, count)
@@ -207,7 +205,7 @@ def run(work: Workload, one: Engine, fleet: Fleet, *, leap: bool = True, threads
         numbers = np.arange(len(work))[mine]
         return mine, compiled.replay(
             own, one.costs, one.settings, small, one.cache_blocks, one.sequence_blocks,
-            leap=leap, numbers=numbers, bin_ticks=bin_ticks,
+            leap=leap, numbers=numbers,
         )  # fmt: skip
 
     with ThreadPoolExecutor(threads) as pool:
@@ -228,17 +226,14 @@ def gathered(parts: Parts, n: int) -> dict[str, NDArray[Any]]:
     return found
 
 
-def pool_of(name: str, one: Engine, fleet: Fleet, parts: Parts, work: Workload, end: int) -> Pool:
+def pool_of(name: str, one: Engine, fleet: Fleet, parts: Parts, end: int) -> Pool:
     """What the replicas of a run did until `end`, in ticks."""
     made = [c for _, c in parts]
-    timeline = np.sum([c.timeline for c in made], axis=0)
-    bins = timeline.shape[1]
-    bin_ticks = max(int(work.arrival[-1]) // _BINS, TICKS_PER_S // 100)
-    used = min(bins, -(-end // bin_ticks))
-    ends = np.minimum(np.arange(1.0, bins + 1) * bin_ticks, end)
-    if used == bins:
-        ends[-1] = end
-    widths = np.diff(np.concatenate([[0.0], ends]))[:used] * fleet.replicas
+    bin_ticks = max(c.bin_ticks for c in made)
+    timeline = np.sum([_in_bins(c, bin_ticks) for c in made], axis=0)
+    used = -(-end // bin_ticks)
+    ends = np.minimum(np.arange(1.0, used + 1) * bin_ticks, end)
+    widths = np.diff(ends, prepend=0.0) * fleet.replicas
     lanes = one.costs.ranks * one.costs.stages
     paid = float(made[0].replica_ticks) if fleet.autoscaling else float(end * fleet.replicas)
     total = dict(zip(WORK, np.sum([c.work for c in made], axis=0).tolist(), strict=True))
@@ -247,7 +242,7 @@ def pool_of(name: str, one: Engine, fleet: Fleet, parts: Parts, work: Workload, 
         name=name,
         engine=one,
         fleet=fleet,
-        timeline_s=ends[:used] * _SECONDS,
+        timeline_s=ends * _SECONDS,
         timeline_sequences_count=timeline[0, :used] / widths,
         timeline_cache_frac=timeline[1, :used] / widths / (one.lane_blocks * lanes),
         steps_count=sum(c.steps for c in made),
@@ -265,9 +260,20 @@ def pool_of(name: str, one: Engine, fleet: Fleet, parts: Parts, work: Workload, 
     )
 
 
+def _in_bins(c: Compiled, bin_ticks: int) -> Array:
+    """A part's timeline in bins as wide as those of the longest part, twice or four times its own and so on."""
+    times = bin_ticks // c.bin_ticks
+    bins = c.timeline.shape[1]
+    wider = np.zeros_like(c.timeline)
+    padded = np.pad(c.timeline, ((0, 0), (0, -bins % times)))
+    summed = padded.reshape(2, -1, times).sum(axis=2)
+    wider[:, : summed.shape[1]] = summed
+    return wider
+
+
 def gap_edges_s() -> Array:
     """Upper edges of the bins of gaps between tokens."""
     from scoville.serving.compiled.state import HISTOGRAM_BINS
     from scoville.serving.compiled.structures import bin_end
 
-    return np.array([float(bin_end.py_func(i)) for i in range(HISTOGRAM_BINS)]) * _SECONDS
+    return np.array([float(getattr(bin_end, "py_func", bin_end)(i)) for i in range(HISTOGRAM_BINS)]) * _SECONDS

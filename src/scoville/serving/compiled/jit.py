@@ -37,6 +37,8 @@ _INNER: dict[str, Any] = {**_OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrap
 
 def entry(function: Callable[..., Any]) -> Any:
     """Compiled when it is first called from Python, with all that it calls; kept on disk until a file here changes."""
+    if numba.config.DISABLE_JIT:  # the same source in plain Python, for whoever wants to step through it
+        return function
     dispatcher = numba.njit(cache=True, pipeline_class=_EntryCompiler, **_OPTIONS)(function)
     dispatcher._cache._cache_file._source_stamp = _STAMP
     return dispatcher
@@ -62,7 +64,11 @@ def _pointer(typing: Any, array: Any) -> Any:
     return types.CPointer(array.dtype)(array), generate
 
 
-pointer: Any = _pointer
+def _itself(array: Any) -> Any:
+    return array
+
+
+pointer: Any = _itself if numba.config.DISABLE_JIT else _pointer
 
 
 # -- linking -----------------------------------------------------------------------------------------------------------

@@ -43,6 +43,7 @@ class Compiled:
     share: Floats
     histogram: Ints
     timeline: Floats
+    bin_ticks: int
     steps: int
     busy: int
     end: int
@@ -76,13 +77,12 @@ def replay(
     *,
     leap: bool = True,
     numbers: Ints | None = None,
-    bin_ticks: int = 1 << 40,
 ) -> Compiled:
     """Replay on the replicas of a fleet. `leap = False` takes every step by itself. `numbers` are those that random
     numbers depend on, the positions if left out.
     """
     own = np.arange(len(work)) if numbers is None else numbers
-    m = state.allocate(work, own, costs, settings, fleet, cache_blocks, sequence_blocks, leap=leap, bin_ticks=bin_ticks)
+    m = state.allocate(work, own, costs, settings, fleet, cache_blocks, sequence_blocks, leap=leap)
     f = m.view(np.float64)
     loop.run(m, f)
     q = m[m[C.REQUESTS] :][: len(work) * Q.SIZE].reshape(len(work), Q.SIZE)
@@ -105,6 +105,7 @@ def replay(
         share=q[:, Q.SHARE].copy().view(np.float64),
         histogram=m[m[C.HISTOGRAM] :][: state.HISTOGRAM_BINS].copy(),
         timeline=floats(C.TIMELINE, 2 * state.TIMELINE_BINS).reshape(2, -1).copy(),
+        bin_ticks=int(m[C.BIN_TICKS]),
         steps=int(m[C.STEPS]),
         busy=int(m[C.BUSY]),
         end=int(m[C.END]),

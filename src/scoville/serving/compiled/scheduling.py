@@ -80,6 +80,15 @@ def _displace(m: Ints, f: Floats, l: int, cutoff: int) -> None:
 
 
 @jit
+def may_displace(m: Ints, l: int, cutoff: int) -> bool:
+    """Whether a better class waits than one that runs: it could come to displace it when blocks run out."""
+    if m[C.FULL] != 0 or m[C.POLICY] == STATIC or m[l + L.LAST] < 0:
+        return False
+    r = best(m, l, cutoff)
+    return r >= 0 and m[request(m, r) + Q.KLASS] < m[request(m, m[l + L.LAST]) + Q.KLASS]
+
+
+@jit
 def _serves_prompts_only(m: Ints, l: int, cutoff: int) -> bool:
     if m[l + L.PARTIAL] >= 0:
         q = request(m, m[l + L.PARTIAL])

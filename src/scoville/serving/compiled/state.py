@@ -24,6 +24,7 @@ Floats = NDArray[np.float64]
 NEVER = (1 << 63) - 1
 LONG_AGO = -(1 << 60)
 TIMELINE_BINS = 400
+FIRST_BIN_TICKS = TICKS_PER_S // 100  # they get wider as a run goes on
 PEAKS = 1024
 SUB_BITS = 6  # of a gap's bin, see structures.gap_bin
 HISTOGRAM_BINS = (64 - SUB_BITS) << SUB_BITS
@@ -74,7 +75,6 @@ def allocate(
     sequence_blocks: int,
     *,
     leap: bool,
-    bin_ticks: int,
 ) -> Ints:
     """The run before its first event. `numbers` are the requests' own, where `work` is a part of a larger run."""
     n, replicas = len(work), fleet.replicas
@@ -115,7 +115,7 @@ def allocate(
         C.LEAST: scaling.least if scaling else replicas, C.INTERVAL: ticks(scaling.interval_s) if scaling else 0,
         C.PER_REPLICA: scaling.requests_per_replica if scaling else 0,
         C.STARTUP: ticks(scaling.startup_s) if scaling else 0, C.LEAP: leap and c.drafts == 0 and c.stages == 1,
-        C.BIN_TICKS: bin_ticks, C.UNFINISHED: n, C.NEXT_CHECK: ticks(scaling.interval_s) if scaling else NEVER,
+        C.BIN_TICKS: FIRST_BIN_TICKS, C.UNFINISHED: n, C.NEXT_CHECK: ticks(scaling.interval_s) if scaling else NEVER,
         C.PENDING_FIRST: -1,
         C.WINDOWS: store.add(np.array([-1 if w is None else w for w in c.windows], np.int64)),
         C.BASE: store.add(c.base), C.HEAD: store.add(c.head), C.FIXED: store.add(c.fixed),

@@ -26,7 +26,7 @@ from scoville.serving.compiled.running import (
     take,
     tell_gap,
 )
-from scoville.serving.compiled.scheduling import schedule
+from scoville.serving.compiled.scheduling import may_displace, schedule
 from scoville.serving.compiled.state import (
     DECODE,
     FINISHED,
@@ -184,6 +184,8 @@ def start(m: Ints, f: Floats, g: int, now: int) -> None:
         if m[l + L.PREFILL] > 0 or m[l + L.PREEMPTED] != 0 or m[l + L.MOVED] > 0:
             leaps = False
         if hold_back and m[l + L.WAITING] > 0 and m[l + L.LATEST] > cutoff:
+            leaps = False
+        if leaps and m[C.CLASSES] > 1 and may_displace(m, l, cutoff):
             leaps = False
     if tokens == 0:
         return
@@ -346,20 +348,36 @@ def _take_leap(m: Ints, l: int, steps: int) -> int:
 @inlined
 def _draw(m: Ints, f: Floats, g: int, began: int, ended: int, sequences: int, used: int, taken: int) -> None:
     """Running sequences and blocks in use over time, in bins."""
-    bin_ticks, last = m[C.BIN_TICKS], TIMELINE_BINS - 1
-    while m[g + G.BIN] < last and m[g + G.BIN_UNTIL] <= began:
+    while (ended - 1) // TIMELINE_BINS >= m[C.BIN_TICKS]:
+        _widen_bins(m, f)
+    while m[g + G.BIN_UNTIL] <= began:
         m[g + G.BIN] += 1
-        m[g + G.BIN_UNTIL] += bin_ticks
+        m[g + G.BIN_UNTIL] += m[C.BIN_TICKS]
     at, bound, whole, origin = m[g + G.BIN], m[g + G.BIN_UNTIL], ended - began, began
     while began < ended:
-        until = ended if at == last else min(ended, bound)
+        until = min(ended, bound)
         f[m[C.TIMELINE] + at] += float(until - began) * sequences
         # Blocks are taken evenly over a leap, so that the middle of a bin has its mean.
         share = 0.5 if until - began == whole else (until - origin + began - origin) / (2 * whole)
         f[m[C.TIMELINE] + TIMELINE_BINS + at] += float(until - began) * (used + taken * share)
         began = until
         at += 1
-        bound += bin_ticks
+        bound += m[C.BIN_TICKS]
+
+
+@jit
+def _widen_bins(m: Ints, f: Floats) -> None:
+    """Two bins of the timeline become one, so that they go twice as far."""
+    for start_at in (m[C.TIMELINE], m[C.TIMELINE] + TIMELINE_BINS):
+        for i in range(TIMELINE_BINS // 2):
+            f[start_at + i] = f[start_at + 2 * i] + f[start_at + 2 * i + 1]
+        for i in range(TIMELINE_BINS // 2, TIMELINE_BINS):
+            f[start_at + i] = 0.0
+    m[C.BIN_TICKS] *= 2
+    for i in range(m[C.GROUPS_COUNT]):
+        g = m[C.GROUPS] + i * G.SIZE
+        m[g + G.BIN] //= 2
+        m[g + G.BIN_UNTIL] = (m[g + G.BIN] + 1) * m[C.BIN_TICKS]
 
 
 @inlined
