@@ -203,7 +203,8 @@ def gaps(summary: Summary, replay: Replay) -> alt.LayerChart | None:
         return None
     rows = _longer(replay)
     lowest = min(row["share"] for row in rows)
-    low, high = rows[0]["ms"] / 1.15, rows[-1]["ms"] * 1.6  # room for the last label
+    low, last = rows[0]["ms"] / 1.15, rows[-1]["ms"]
+    high = last * max(1.6, (last / low) ** 0.16)  # room for the last label
     x = alt.X("ms:Q", scale=alt.Scale(type="log", domain=[low, high], nice=False), axis=_time_axis(low, high))
     levels = [level for level in (1.0, 0.1, 0.01, 0.001, 1e-4, 1e-5, 1e-6) if level >= lowest / 2]
     axis = alt.Axis(title=None, values=levels, format="~%")
