@@ -7,6 +7,9 @@ Many more examples, drawn anew each time, and which features they really reached
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,6 +26,7 @@ from tests.serving.generated import (
     TOGETHER,
     Case,
     cases,
+    flat_costs,
     mixtures,
     replay_arguments,
 )
@@ -32,7 +36,8 @@ from scoville.serving import compiled
 from scoville.serving.costs import StepCosts, compile_costs
 from scoville.serving.reference import Schedule
 from scoville.serving.reference import replay as replay_slowly
-from scoville.serving.settings import EngineSettings
+from scoville.serving.settings import EngineSettings, Fleet
+from scoville.serving.workload import workload
 from scoville.timing import Chips, chips
 
 OUTCOMES = ("finished", "rejected", "abandoned", "never came")
@@ -116,7 +121,7 @@ def makes_sense(case: Case, s: Schedule) -> None:
     assert sum(r.share for r in s.requests) == pytest.approx(s.busy)
 
 
-def agree(case: Case) -> Schedule:
+def compared(case: Case) -> Schedule:
     """Hold both paths of the kernel to the oracle, and the oracle to what it was asked."""
     wanted = replay_slowly(*replay_arguments(case))
     makes_sense(case, wanted)
@@ -124,6 +129,12 @@ def agree(case: Case) -> Schedule:
         got, should = told(case, leap=leap), expected(wanted, leap=leap)
         differing = {name: (got[name], value) for name, value in should.items() if got[name] != value}
         assert not differing, f"leap={leap}: (kernel, oracle) {differing}\n{case!r}"
+    return wanted
+
+
+def agree(case: Case) -> Schedule:
+    """The same for a generated case, telling what occurred."""
+    wanted = compared(case)
     for what, times in wanted.happened.items():
         if times:
             event(what)
@@ -186,6 +197,48 @@ def test_generated_cases_reach_every_feature() -> None:
         "started", "drained", "up again", "off",
     }  # fmt: skip
     assert {what for what in wanted if reached[what] == 0} == set(), dict(reached)
+
+
+# -- by hand -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_better_class_displaces_in_the_middle_of_a_leap() -> None:
+    """It would have fitted before the decodes of the step took their blocks, and later fits no more."""
+    klass = np.array([0, 0, 0, 1, 1, 1, 1, 1, 0, 0, 0])
+    work = workload(
+        np.array([0] * 8 + [1] * 3),
+        np.array([1, 1, 1, 9, 1, 1, 1, 1, 1, 3, 1]),
+        np.array([1, 3, 16, 3, 1, 1, 1, 1, 1, 1, 1]),
+        klass=klass,
+    )
+    s = EngineSettings(token_budget=6, max_sequences=4, block_tokens=1, watermark_frac=0.1)
+    done = compared(Case(work, flat_costs(10, 1), s, Fleet(), 17, 0))
+    assert done.requests[3].preemptions == 1
+
+
+def test_the_same_source_runs_uncompiled() -> None:
+    """NUMBA_DISABLE_JIT=1 makes plain Python of the kernel, for whoever wants to step through it."""
+    program = """
+import numpy as np
+from tests.serving.generated import flat_costs
+from scoville.serving import compiled
+from scoville.serving.settings import EngineSettings, Fleet
+from scoville.serving.workload import workload
+s = EngineSettings(token_budget=8, max_sequences=8, block_tokens=16)
+work = workload(np.array([0, 0, 18]), np.array([4, 9, 1]), np.array([3, 2, 1]))
+print(compiled.replay(work, flat_costs(10, 1), s, Fleet(), 100).finish.tolist())
+"""
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "NUMBA_DISABLE_JIT": disabled, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for disabled in ("0", "1")
+    ]
+    assert told == ["[47, 47, 35]\n"] * 2
 
 
 # -- real models -------------------------------------------------------------------------------------------------------
