@@ -203,17 +203,16 @@ def test_generated_cases_reach_every_feature() -> None:
 
 
 def test_a_better_class_displaces_in_the_middle_of_a_leap() -> None:
-    """It would have fitted before the decodes of the step took their blocks, and later fits no more."""
-    klass = np.array([0, 0, 0, 1, 1, 1, 1, 1, 0, 0, 0])
-    work = workload(
-        np.array([0] * 8 + [1] * 3),
-        np.array([1, 1, 1, 9, 1, 1, 1, 1, 1, 3, 1]),
-        np.array([1, 3, 16, 3, 1, 1, 1, 1, 1, 1, 1]),
-        klass=klass,
-    )
-    s = EngineSettings(token_budget=6, max_sequences=4, block_tokens=1, watermark_frac=0.1)
-    done = compared(Case(work, flat_costs(10, 1), s, Fleet(), 17, 0))
-    assert done.requests[3].preemptions == 1
+    """A (1 in, 4 out, class 1) decodes in a cache of 8 when B (6 in, 2 out, class 0) comes at 13, in its second step.
+
+    At 22 A has 2 blocks and B would find the other 6, but A's next token takes one of them first. At 33 B finds 5 and
+    displaces A, although nothing has come or ended since.
+    """
+    work = workload(np.array([0, 13]), np.array([1, 6]), np.array([4, 2]), klass=np.array([1, 0]))
+    s = EngineSettings(token_budget=7, max_sequences=2, block_tokens=1)
+    done = compared(Case(work, flat_costs(10, 1), s, Fleet(), 8, 0))
+    assert [r.preemptions for r in done.requests] == [1, 0]
+    assert done.requests[1].scheduled == 33
 
 
 def test_the_same_source_runs_uncompiled() -> None:
