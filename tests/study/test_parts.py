@@ -73,17 +73,18 @@ def test_bundled_studies_answer_for_eight_chips(path: Path, ask: Ask, small: Cal
     assert found.waterfall is not None
     assert all(r.rent or r.not_rented for r in found.rows)
     assert all(r.own or r.not_owned for r in found.rows)
-    # The order of years: a newer chip of the same maker serves more tokens per chip. Replays of a few shardings each
-    # find the highest load of a chip to a tenth.
+    # The order of years: a newer chip of the same maker serves more tokens per chip. Replays
+    # find the highest load of a few shardings each, to 3 %, and of their order a stretch of the requests decides.
     speed = {r.accelerator: r.tokens_per_s_per_chip.central for r in found.rows if r.tokens_per_s_per_chip}
     years = [speed[id] for id in ("h100-sxm", "h200-sxm", "b200-sxm", "gb300-nvl72", "vr200-nvl72")]
-    assert all(newer > 0.9 * older for older, newer in pairwise(years))
+    assert all(newer > 0.95 * older for older, newer in pairwise(years))
     assert years[-1] > years[2] > years[0]
 
 
 def test_mxfp4_experts_are_multiplied_in_what_the_chip_has(ask: Ask, small: Callable[..., str]) -> None:
     """FP8 activations are asked for: Hopper has no rate for FP4 weights beside them, and widens them to bf16."""
-    found = ask(small(sorted(EIGHT), study="gpt-oss-120b"))
+    asked = next(p for p in STUDIES if p.stem == "gpt-oss-120b")  # as above, which answers it once
+    found = ask(small(read_question(asked).question.accelerators.compare, study=asked.stem))
     pairs = {r.accelerator: r.computes_in for r in found.rows}
     wide, narrow = "fp4 x bf16", "fp4 x fp8"
     assert {c for c, pair in pairs.items() if pair == wide} == {"h100-sxm", "h200-sxm", "tpu-v7"}

@@ -13,8 +13,10 @@ import pytest
 from scoville import traffic, transformer
 from scoville.errors import DeploymentError
 from scoville.facts import Facts
-from scoville.serving import simulate as serving
+from scoville.serving import engine as engines
+from scoville.serving.load import capacity
 from scoville.serving.settings import preset
+from scoville.serving.simulate import simulate
 from scoville.study import Answer, read_question, replay, run
 from scoville.study.answer import Replayed, Row
 from scoville.study.arrivals import arrivals, rate_tokens_per_s
@@ -101,7 +103,7 @@ def test_requests_at_equal_gaps_hold_what_the_steady_state_says(ask_of: Callable
 def test_the_load_is_what_the_simulator_finds_by_itself(
     three: Answer, facts: Facts, work_of: Callable[..., Workload]
 ) -> None:
-    """`capacity` bisects from the trace's own rate to 1 %, the study from the steady state's to 1.4 %."""
+    """`capacity` bisects from the trace's own rate to 1 %, the study interpolates from what it expects to 3 %."""
     trace = traffic.load("azure-2023-conv")
     work = work_of(trace)
     row, r = three.rows[0], replayed(three)
@@ -109,10 +111,10 @@ def test_the_load_is_what_the_simulator_finds_by_itself(
     assert isinstance(choice, Choice)
     table = work.table(choice.deployment.parallelism)
     assert row.parallelism == str(choice.deployment.parallelism)
-    engine = serving.engine(choice.accelerator, facts, table, engine_settings(facts, prefix_cache=False))
-    load, _ = serving.capacity(trace, engine, 1, work.targets)
+    one = engines.engine(choice.accelerator, facts, table, engine_settings(facts, prefix_cache=False))
+    load = capacity(trace, lambda t: simulate(t, one, 1), work.targets).load_frac
     own = load * trace.demand_tokens_per_s / choice.deployment.parallelism.chips
-    assert r.tokens_per_s_per_chip == pytest.approx(own, rel=0.025)
+    assert r.tokens_per_s_per_chip == pytest.approx(own, rel=0.04)
 
 
 def test_the_row_is_the_replays(three: Answer) -> None:
@@ -169,18 +171,22 @@ def fake(loads: dict[str, float]) -> Callable[..., object]:
     class Bench:
         arrivals = SimpleNamespace(words="made up", at_random=lambda: None)
         engine = None
+        is_short = True
 
         def __init__(self, name: str, steady: float) -> None:
             self.most, self.steady_tokens_per_s = loads[name], steady
 
-        def replay(self, load: float) -> object:
-            one = np.array([0.1])
-            return SimpleNamespace(
-                meets=lambda _: load <= self.most, ttft_s=one, tpot_s=one / 10, end_s=one * 10,
-                output_tokens=np.array([91]), preemptions_count=np.array([0]), most_cache_frac=0.5, __len__=lambda: 1,
-            )  # fmt: skip
+        def short(self) -> Bench:
+            return self
 
-    def bench(self: Replays, _: object, d: Deployment) -> Bench:
+        def replay(self, load: float) -> object:
+            return SimpleNamespace(
+                meets=lambda _: load <= self.most,
+                ttft_percentile_s=lambda _: 0.1,
+                tpot_percentile_s=lambda t: t.tpot_s * load / self.most,
+            )
+
+    def bench(self: Replays, _: object, d: Deployment, _expected: float) -> Bench:
         name = str(d.parallelism)
         if loads[name] < 0:
             raise DeploymentError(f"{name}: the simulator does not replay that")
@@ -220,8 +226,8 @@ def test_a_runner_up_that_holds_more_is_taken(decide: Callable[..., Choice]) -> 
     choice = decide({"TP4": 0.7, "TP2": 0.9})
     assert str(choice.deployment.parallelism) == "TP2"
     assert choice.replayed is not None
-    assert choice.replayed.of_steady_frac == pytest.approx(0.9, rel=0.015)
-    assert choice.load_frac[choice.candidates[0].parallelism] == pytest.approx(0.7, rel=0.015)
+    assert choice.replayed.of_steady_frac == pytest.approx(0.9, rel=0.03)
+    assert choice.load_frac[choice.candidates[0].parallelism] == pytest.approx(0.7, rel=0.03)
     assert choice.requests_per_s == pytest.approx(
         float(choice.deployment.state.requests_per_s[0, choice.best]) * choice.replayed.of_steady_frac
     )
@@ -241,14 +247,16 @@ def test_a_runner_up_that_cannot_be_replayed_does_not_win(decide: Callable[..., 
 
 
 def test_one_that_misses_the_targets_at_any_load_gives_way(decide: Callable[..., Choice]) -> None:
-    choice = decide({"TP4": 0.001, "TP2": 0.3, "TP8": 0.3, "TP1": 0.3})
+    choice = decide({"TP4": 0.001, "TP2": 0.3, "TP8": 0.1, "TP1": 0.1})
     assert str(choice.deployment.parallelism) == "TP2"
-    assert choice.load_frac[choice.candidates[0].parallelism] == 0.01
+    assert {str(p) for p in choice.load_frac} == {"TP2"}
+    assert str(choice.picked.parallelism) == "TP4"
 
 
-def test_a_deployment_that_cannot_be_replayed_stays_and_says_why(decide: Callable[..., Choice]) -> None:
-    choice = decide({"TP4": -1.0, "TP2": 0.9})
-    assert str(choice.deployment.parallelism) == "TP4"
+def test_where_none_can_be_replayed_the_estimate_stays_and_says_why(decide: Callable[..., Choice]) -> None:
+    assert str(decide({"TP4": -1.0}).deployment.parallelism) == "TP2"
+    choice = decide(dict.fromkeys(("TP1", "TP2", "TP4", "TP8"), -1.0))
+    assert choice.deployment is choice.picked
     assert choice.replayed is None
     assert choice.not_replayed == "TP4: the simulator does not replay that"
     assert choice.requests_per_s == float(choice.deployment.state.requests_per_s[0, choice.best])
@@ -268,7 +276,7 @@ def test_a_refused_deployment_keeps_its_figure_and_says_why(
     def refuses(*_: object) -> None:
         raise DeploymentError("the simulator does not replay this sharding")
 
-    monkeypatch.setattr(serving, "engine", refuses)
+    monkeypatch.setattr(engines, "engine", refuses)
     found = ask(small(("h100-sxm", "tpu-v7")) + "\n# refused\n")
     for row in found.rows:
         assert row.replayed is None
@@ -375,19 +383,26 @@ def test_differences_are_said_with_their_causes(three: Answer) -> None:
     text = said(three, agrees, apart, agrees)
     assert (
         "Replayed with the arrivals of the trace, TPU v7 (Ironwood) holds 60 % of the load that the steady-state "
-        "estimate gives, and the costs rest on the replay: requests at random times interrupt each other more than the "
-        "estimate assumes, which takes 10 %; the rushes of this trace take 33 %; 10 % of the requests are preempted, "
-        "as the cache is full; TTFT stops a higher load."
+        "estimate gives, and the costs rest on the replay: at random times the same requests hold 90 % of that "
+        "load, as they interrupt each other more than it assumes; the rushes of this trace take 33 % of what is left; "
+        "10 % of the requests are preempted, as the cache is full; TTFT stops a higher load."
     ) in text
     own = three.rows[1].own
     assert own is not None
     cached = {"own": dataclasses.replace(own, cached_input=own.input)}
     text = said(three, agrees, apart | cached, agrees)
-    assert "interrupt each other more, and a prefix cache of real size holds less, than the estimate assumes" in text
+    assert "interrupt each other more than it assumes and a prefix cache of real size holds less;" in text
+    ranks = {"parallelism": "TP1 DP2 EP2"}
+    assert "assumes and ranks of data-parallel attention wait for each other;" in said(
+        three, agrees, apart | ranks, agrees
+    )
+    text = said(three, apart, {"replayed": made(1.2, random=1.1)}, agrees)
+    assert "at random times the same requests hold 90 to 110 % of that load, as they" in text
+    assert "with the rushes and lulls of this trace they hold 67 to 109 % of what is left" in text
     text = said(three, agrees, agrees, {"replayed": made(1.5, random=1.2)})
     assert "holds 150 % of the load" in text
-    assert "the estimate is more careful than requests at random times need, which gives 20 %" in text
-    assert "this trace comes more evenly than at random, which gives 25 %" in text
+    assert "at random times the same requests hold 120 % of that load, for which the estimate is too careful" in text
+    assert "this trace comes more evenly, which gives 25 %" in text
 
 
 def test_a_winner_by_the_steady_state_is_named(three: Answer) -> None:

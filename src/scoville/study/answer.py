@@ -38,7 +38,8 @@ class Replayed:
     error, between random and real what the trace's rushes and lulls take. `batch_count` (mean sequences in decode),
     speed and latencies, at the targets' percentiles, are those of the replay at the load found; `preempted_frac` is the
     share of its requests that were preempted, `most_cache_frac` the fullest that the cache was. `off_target` names the
-    target that stops a higher load.
+    target that stops a higher load. `cached_frac` is the share of prompt tokens that a prefix cache of the replica's
+    size had, `unlimited_cached_frac` that of one without limit, as the estimate has it; None without a prefix cache.
     """
 
     requests: str  # which of the trace's
@@ -54,6 +55,8 @@ class Replayed:
     preempted_frac: float
     most_cache_frac: float
     off_target: str  # "TTFT" or "TPOT"
+    cached_frac: float | None = None
+    unlimited_cached_frac: float | None = None
 
     @property
     def of_steady_frac(self) -> float:

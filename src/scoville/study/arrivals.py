@@ -12,25 +12,38 @@ from scoville.traffic import Trace, extended
 
 _TURNOVERS = 20  # requests per sequence that runs at a time: filling and draining is then a small part of a replay
 _MOST_REQUESTS = 20_000  # of a longer trace a stretch is enough, and a study is to be answered in seconds
+_STRETCH = 5_000  # are enough to tell deployments apart
+_STRETCH_TURNOVERS = 10
 _SEED = 1
 
 
 @dataclass(frozen=True, eq=False)
 class Arrivals:
-    """Requests as the simulator gets them, and which of the trace's they are, in words."""
+    """Requests as the simulator gets them, which of the trace's they are, in words, and how many run at a time."""
 
     trace: Trace
     words: str
+    running: float = 0.0
 
     def at(self, tokens_per_s: float) -> Trace:
         """The same pattern of arrivals at another mean rate."""
         return self.trace.stretched(rate_tokens_per_s(self.trace) / tokens_per_s)
 
+    def stretch(self) -> Arrivals:
+        """A stretch that tells deployments apart, nearest to all in lengths and gaps; all where they are few."""
+        count = int(max(_STRETCH, np.ceil(_STRETCH_TURNOVERS * self.running)))
+        if 2 * count > len(self.trace):
+            return self
+        first = _nearest_stretch(self.trace, count)
+        return Arrivals(_from(self.trace, np.arange(first, first + count)), self.words, self.running)
+
     def at_random(self) -> Arrivals:
         """The same requests in the same time at random moments (Poisson): without the trace's rushes and lulls."""
         gaps = np.random.default_rng(_SEED).exponential(size=len(self.trace) - 1)
         arrival = np.concatenate([[0.0], np.cumsum(gaps)])
-        return Arrivals(replace(self.trace, arrival_s=arrival * (self.trace.duration_s / arrival[-1])), self.words)
+        return Arrivals(
+            replace(self.trace, arrival_s=arrival * (self.trace.duration_s / arrival[-1])), self.words, self.running
+        )
 
 
 def rate_tokens_per_s(trace: Trace) -> float:
@@ -49,10 +62,9 @@ def rate_tokens_per_s(trace: Trace) -> float:
 def arrivals(trace: Trace, running: float, tokens_per_s: float) -> Arrivals:
     """The requests for one replica that serves `tokens_per_s` and holds `running` sequences; the trace has a rate.
 
-    20,000 requests are enough. Of a longer trace whose demand takes several
-    replicas, one of them gets its share at random, as the steady state has it too; what is still longer is cut to the
-    stretch whose lengths and gaps are nearest to the whole. A shorter one than 20 per running sequence, and than 20,000,
-    follows upon itself.
+    20,000 requests are enough. Of a longer trace whose demand takes several replicas, one of them gets its share at
+    random, as the steady state has it too; what is still longer is cut to the stretch whose lengths and gaps are
+    nearest to the whole. A shorter one than 20 per running sequence, and than 20,000, follows upon itself.
     """
     n = len(trace)
     least = int(min(np.ceil(_TURNOVERS * running), _MOST_REQUESTS))
@@ -71,8 +83,8 @@ def arrivals(trace: Trace, running: float, tokens_per_s: float) -> Arrivals:
         )
     times = -(-least // len(asked)) if 2 * len(asked) <= _MOST_REQUESTS else 1
     if times > 1:
-        return Arrivals(extended(asked, times * len(asked)), f"{words}, {times:,} times over")
-    return Arrivals(asked, words)
+        return Arrivals(extended(asked, times * len(asked)), f"{words}, {times:,} times over", running)
+    return Arrivals(asked, words, running)
 
 
 def _moments(trace: Trace, first: int, end: int) -> NDArray[np.float64]:

@@ -16,6 +16,7 @@ from scoville.serving import SteadyState, Targets, TrafficShape, steady_state
 from scoville.serving.batch import around, batch_sizes, busiest, limit, most_batch
 from scoville.serving.candidates import candidate_parallelisms
 from scoville.study.answer import Replayed
+from scoville.study.lockstep import expected_per_s
 from scoville.timing import Chips, Timer, cache_room_bytes, chips
 from scoville.transformer import Architecture
 from scoville.transformer.operators import OperatorTable
@@ -27,6 +28,7 @@ Array = NDArray[np.float64]
 
 _SHORTLIST = 4  # deployments that compete in each sample
 _SHORTLIST_FRAC = 0.6  # the best one's fleet over theirs, at the central values: at least this
+_EXPECTED = 4  # deployments that a replay is expected to like best, beside the best by the steady state
 _SAMPLE_BATCHES = 16
 _SAMPLE_LOW, _SAMPLE_HIGH = 1 / 8, 2.0  # of the central batch: a chip that turns out slow needs far smaller ones
 
@@ -106,9 +108,10 @@ class Deployment:
 class Choice:
     """The best deployment of a chip: position `best` of its batch sizes, why no larger one, and the runners-up.
 
-    `candidates` are the deployments that compete in each sample, the best by the steady state first. `load_frac` says
-    by sharding which part of the steady state's load a replay found to hold (1 where none was made), `replayed` what it
-    found for the deployment chosen, `not_replayed` why there was none.
+    `candidates` are the deployments that compete in each sample, the best by the steady state first, which is `picked`.
+    `load_frac` says by sharding which part of the steady state's load a replay found to hold (1 where none was made),
+    `expected_frac` which part it is expected to, `replayed` what it found for the deployment chosen, `not_replayed` why
+    there was none.
     """
 
     accelerator: Accelerator
@@ -119,6 +122,8 @@ class Choice:
     busiest: str
     all: tuple[Deployment, ...]
     candidates: tuple[Deployment, ...]
+    picked: Deployment
+    expected_frac: dict[Parallelism, float]
     load_frac: dict[Parallelism, float] = field(default_factory=dict)
     replayed: Replayed | None = None
     not_replayed: str = ""
@@ -166,16 +171,12 @@ def choose(accelerator: Accelerator, facts: Facts, work: Workload) -> Choice | s
     if not np.isfinite(ranked[0].merit(work)):
         return _refusal(accelerator, work, found)
     # The merit of a feasible deployment is its number of chips, negative.
-    shortlist = [d for d in ranked[:_SHORTLIST] if d.merit(work) >= ranked[0].merit(work) / _SHORTLIST_FRAC]
-    # A replay judges data-parallel attention more severely, so the best with less of it than the winner competes too.
-    for degree in sorted({d.parallelism.attention_data for d in ranked}):
-        best_of = next(d for d in ranked if d.parallelism.attention_data == degree)
-        if (
-            degree < ranked[0].parallelism.attention_data
-            and np.isfinite(best_of.merit(work))
-            and best_of not in shortlist
-        ):
-            shortlist.append(best_of)
+    shortlist = [d for d in _distinct(ranked)[:_SHORTLIST] if d.merit(work) >= ranked[0].merit(work) / _SHORTLIST_FRAC]
+    # Replays judge data-parallel attention more severely, so those that are expected to stand them best compete too.
+    expected = {d.parallelism: float(expected_per_s(d, on, work).max()) for d in ranked if d.served_per_s().max() > 0}
+    hopeful = [d for d in ranked if expected.get(d.parallelism, 0.0) > 0]
+    hopeful.sort(key=lambda d: -float(work.merit(np.array(expected[d.parallelism]), d.parallelism.chips)))
+    shortlist += [d for d in _distinct(hopeful)[:_EXPECTED] if d not in shortlist]
     refined = [_refined(d, on, work) for d in shortlist]
     refined.sort(key=lambda d: -d.merit(work))
     best = refined[0]
@@ -188,7 +189,17 @@ def choose(accelerator: Accelerator, facts: Facts, work: Workload) -> Choice | s
         busiest=busiest(best.state, best.best),
         all=tuple(found),
         candidates=tuple(refined),
+        picked=best,
+        expected_frac={d.parallelism: expected[d.parallelism] / float(d.served_per_s().max()) for d in refined},
     )
+
+
+def _distinct(found: Sequence[Deployment]) -> list[Deployment]:
+    """The first of those that are equal but in name, as expert parallelism is to tensor parallelism in one group."""
+    first: dict[tuple[int, float], Deployment] = {}
+    for d in found:
+        first.setdefault((d.parallelism.chips, float(d.served_per_s().max())), d)
+    return list(first.values())
 
 
 def _refined(d: Deployment, on: Chips, work: Workload) -> Deployment:

@@ -56,7 +56,7 @@ def evaluate(choice: Choice, facts: Facts, draws: Draws, work: Workload, terms: 
         choice.accelerator, facts, central, served,
         np.array([float(choice.deployment.parallelism.chips)]),
     )  # fmt: skip
-    picked = choice.candidates[0]
+    picked = choice.picked
     steady = terms.fleet(
         choice.accelerator, facts, central, picked.state.requests_per_s[0, picked.best : picked.best + 1],
         np.array([float(picked.parallelism.chips)]),

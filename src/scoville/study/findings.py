@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scoville.study.answer import Price, Replayed, Row
+from scoville.study.answer import Price, Row
 from scoville.study.lines import percent
 from scoville.study.vintage import is_late, months_late
 
@@ -69,11 +69,12 @@ def _replays(rows: tuple[Row, ...]) -> list[str]:
             f"{percent(_AGREES_FRAC)} of the load that the steady-state estimate gives."
         )
     if apart:
+        differ = [r for r in rows if r.name in dict(apart)]
         names = _names([n for n, _ in apart], rows)
         share = _spread([x.of_steady_frac for _, x in apart])
         found.append(
             f"Replayed with the arrivals of the trace, {names} {share} of the load that the steady-state estimate "
-            f"gives, and the costs rest on the replay: {_why([x for _, x in apart], _cached(rows))}."
+            f"gives, and the costs rest on the replay: {_why(differ, _cached(rows))}."
         )
     reasons: dict[str, list[str]] = {}
     for r in rows:
@@ -102,30 +103,43 @@ def _cached(rows: tuple[Row, ...]) -> bool:
     return any(p.cached_input is not None for r in rows for p in (r.rent, r.own) if p)
 
 
-def _why(apart: list[Replayed], cached: bool) -> str:
+def _why(rows: list[Row], cached: bool) -> str:
     """What lies between the two loads, in words; `cached` where the estimate has a prefix cache without limit."""
+    apart = [r.replayed for r in rows if r.replayed is not None]
+    random = [x.random_of_steady_frac for x in apart]
+    real = [x.of_steady_frac / x.random_of_steady_frac for x in apart]
     parts = []
-    limited = ", and a prefix cache of real size holds less," if cached else ""
-    for fracs, less, more in (
-        (
-            [x.random_of_steady_frac for x in apart],
-            f"requests at random times interrupt each other more{limited} than the estimate assumes, which takes",
-            "the estimate is more careful than requests at random times need, which gives",
-        ),
-        (
-            [x.of_steady_frac / x.random_of_steady_frac for x in apart],
-            "the rushes of this trace take",
-            "this trace comes more evenly than at random, which gives",
-        ),
-    ):
-        lost, won = [1 - f for f in fracs if f < 1 - _SMALL_FRAC], [f - 1 for f in fracs if f > 1 + _SMALL_FRAC]
-        parts += [f"{less} {_spread(lost)}"] if lost else []
-        parts += [f"{more} {_spread(won)}"] if won else []
+    if less := any(f < 1 - _SMALL_FRAC for f in random):
+        causes = ["they interrupt each other more than it assumes"]
+        causes += ["a prefix cache of real size holds less"] if cached else []
+        causes += (
+            ["ranks of data-parallel attention wait for each other"]
+            if any(" DP" in r.parallelism for r in rows)
+            else []
+        )
+        parts.append(f"at random times the same requests hold {_spread(random)} of that load, as {_joined(causes)}")
+    elif any(f > 1 + _SMALL_FRAC for f in random):
+        parts.append(
+            f"at random times the same requests hold {_spread(random)} of that load, "
+            "for which the estimate is too careful"
+        )
+    rest = "what is left" if less else "it"
+    if all(f > 1 - _SMALL_FRAC for f in real):
+        if any(f > 1 + _SMALL_FRAC for f in real):
+            parts.append(f"this trace comes more evenly, which gives {_spread([max(f - 1, 0.0) for f in real])}")
+    elif all(f < 1 + _SMALL_FRAC for f in real):
+        parts.append(f"the rushes of this trace take {_spread([max(1 - f, 0.0) for f in real])} of {rest}")
+    else:
+        parts.append(f"with the rushes and lulls of this trace they hold {_spread(real)} of {rest}")
     preempted = [x.preempted_frac for x in apart if x.preempted_frac > _SMALL_FRAC]
     parts += [f"{_spread(preempted)} of the requests are preempted, as the cache is full"] if preempted else []
     binds = sorted({x.off_target for x in apart})
     parts.append(f"{' or '.join(binds)} stops a higher load")
     return "; ".join(parts)
+
+
+def _joined(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def _turned(rows: tuple[Row, ...], winners: dict[str, str]) -> list[str]:

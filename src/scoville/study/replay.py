@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
     from scoville.serving.replay import Replay
 
 _ENGINE = "vllm"
-_MOST_TRIED = 3  # deployments of a chip, beside the first
-_START, _STEP, _NEAR_STEP = 0.75, 1.25, 1.12  # of the search for the highest load
+_HOPE = 1.3  # a deployment is not tried at more than so many times the load that is expected of it
 _TOLERANCE = 0.03
+_LEAST_STEP, _MOST_STEP = 1.03, 2.0  # between two loads, as long as all meet the targets or all miss them
+_POWER = 1.5  # of the load by which latency grows, about
+_RANDOM_FRAC = 1.25  # requests at random times hold more than as they come
 _LEAST_LOAD, _MOST_LOAD = 0.01, 100.0
 _FULL_FRAC = 0.98
 _PREEMPTED_FRAC = 0.01
@@ -66,45 +69,45 @@ class Replays:
     _loading: Lock = field(default_factory=Lock)
 
     def decide(self, choice: Choice) -> Choice:
-        """The choice with the load that a replay finds, and with the deployment that is best by it.
+        """The choice with the deployment that is best by replays, and the load that it holds.
 
-        Others are tried, up to three, at first the best with each smaller degree of data-parallel attention: each at the
-        load that would make it the best, if that is no more than its steady state's, and if it holds that, up to its
-        highest. Where the best by the steady state can't
-        be replayed, or all miss the targets at any load, the choice stays as it is and says why.
+        A stretch of the requests orders the deployments: the one of which most is expected searches its highest load,
+        each other one is tried at the load that would make it better, if that is not beyond hope, and searches on if it
+        holds that. All requests then find the highest load of the best. Where none can be replayed, or all miss the
+        targets at any load, the choice stays as it is and says why.
         """
-        known: dict[Parallelism, float] = {}  # the highest load that holds
-        below: dict[Parallelism, float] = {}  # a load that does not
-        for best in choice.candidates:
-            try:
-                bench = self._bench(choice.accelerator, best)
-                load, replay = _highest(bench.replay, self.work.targets, _START, _STEP)
-                break
-            except _MissedError as error:  # perhaps not with more chips
-                below[best.parallelism] = _LEAST_LOAD
-                reason = str(error)
-            except DeploymentError as error:
-                if best is choice.deployment:
-                    return replace(choice, not_replayed=str(error))
-        else:
-            return replace(choice, not_replayed=reason)
-        known[best.parallelism] = load
-        tried = 0
-        for d in _by_degree(choice.candidates):
-            beats = self._load_that_beats(best, load, d)
-            if d is best or d.parallelism in below or beats > 1 or tried == _MOST_TRIED:
+        best: Deployment | None = None
+        known: dict[Parallelism, float] = {}  # the highest load that holds, of the stretch
+        reason = ""
+        for d in sorted(choice.candidates, key=lambda d: -self._expected_merit(choice, d)):
+            start = expected = choice.expected_frac[d.parallelism]
+            if expected <= 0:
                 continue
-            tried += 1
+            if best is not None:
+                start = self._load_that_beats(best, known[best.parallelism], d)
+                if start > _HOPE * expected:
+                    continue
             try:
-                other = self._bench(choice.accelerator, d)
-                if other.replay(beats).meets(self.work.targets):
-                    load, replay = _highest(other.replay, self.work.targets, beats, _NEAR_STEP)
-                    best, bench, known[d.parallelism] = d, other, load
-                else:
-                    below[d.parallelism] = beats
-            except DeploymentError:
-                continue  # what can't be replayed is no better than what can
+                tried = self._bench(choice.accelerator, d, expected)
+                some = tried.short()
+                first = some.replay(start)
+                if best is not None and not first.meets(self.work.targets):
+                    continue
+                load, last = _highest(some.replay, self.work.targets, start, first)
+            except DeploymentError as error:  # what can't be replayed is no better than what can
+                reason = reason or str(error)
+                continue
+            best, bench, replay, known[d.parallelism] = d, tried, last, load
+        if best is None:
+            return replace(choice, not_replayed=reason or "no deployment is expected to hold any load")
+        load = known[best.parallelism]
+        if not bench.is_short:
+            try:
+                load, replay = _highest(bench.replay, self.work.targets, load, bench.replay(load))
+            except DeploymentError as error:
+                return replace(choice, not_replayed=str(error))
         found = self._found(best, bench, load, replay)
+        whole = load / known[best.parallelism]  # what all requests hold of what the stretch does
         return replace(
             choice,
             deployment=best,
@@ -112,18 +115,25 @@ class Replays:
             limit=_limit(found),
             busiest=busiest(best.state, best.best),
             candidates=tuple(d for d in choice.candidates if d.parallelism in known),
-            load_frac=known,
+            load_frac={p: x * whole for p, x in known.items()} | {best.parallelism: load},
             replayed=found,
         )
 
-    def _bench(self, accelerator: Accelerator, d: Deployment) -> _Bench:
-        """A deployment ready to be replayed. Raises DeploymentError where it can't be."""
+    def _expected_merit(self, choice: Choice, d: Deployment) -> float:
+        served = d.served_per_s()[d.best] * choice.expected_frac[d.parallelism]
+        return float(self.work.merit(served, d.parallelism.chips))
+
+    def _bench(self, accelerator: Accelerator, d: Deployment, expected: float) -> _Bench:
+        """A deployment of which that share of its steady state's load is expected, ready to be replayed.
+
+        Raises DeploymentError where it can't be.
+        """
         from scoville.serving.engine import engine
         from scoville.serving.simulate import simulate
 
         shape = self.work.shape
         steady = float(d.state.requests_per_s[0, d.best]) * (shape.input_tokens + shape.output_tokens)
-        some = arrivals(self.trace, float(d.state.batch_count[d.best]), steady)
+        some = arrivals(self.trace, float(d.state.batch_count[d.best]) * expected, steady * expected)
         settings = engine_settings(self.facts, prefix_cache=self.trace.block_hashes is not None)
         made = engine(accelerator, self.facts, self.work.table(d.parallelism), settings)
         with self._loading:
@@ -145,9 +155,11 @@ class Replays:
     def _found(self, d: Deployment, bench: _Bench, load: float, replay: Replay) -> Replayed:
         targets = self.work.targets
         random = _Bench(bench.engine, bench.steady_tokens_per_s, bench.arrivals.at_random())
-        at_random, _ = _highest(random.replay, targets, load**0.5, _STEP, 2 * _TOLERANCE)
+        start = load * _RANDOM_FRAC
+        at_random, _ = _highest(random.replay, targets, start, random.replay(start), 2 * _TOLERANCE)
         ttft, tpot = replay.ttft_percentile_s(targets), replay.tpot_percentile_s(targets)
         decoding_s = float((replay.end_s - replay.ttft_s).sum())
+        shape, cached = self.work.shape, bench.engine.settings.prefix_cache
         steady_per_chip = bench.steady_tokens_per_s / d.parallelism.chips
         return Replayed(
             requests=bench.arrivals.words,
@@ -163,17 +175,9 @@ class Replays:
             preempted_frac=float((replay.preemptions_count > 0).mean()),
             most_cache_frac=replay.most_cache_frac,
             off_target="TTFT" if ttft / targets.ttft_s > tpot / targets.tpot_s else "TPOT",
+            cached_frac=float(replay.cached_tokens.sum() / replay.input_tokens.sum(dtype=np.int64)) if cached else None,
+            unlimited_cached_frac=shape.cached_input_tokens / shape.input_tokens if cached else None,
         )
-
-
-def _by_degree(candidates: Sequence[Deployment]) -> list[Deployment]:
-    """The best of each degree of data-parallel attention, then the others; the best by steady state first in both."""
-    first = {d.parallelism.attention_data: d for d in reversed(candidates)}
-    return [d for d in candidates if d in first.values()] + [d for d in candidates if d not in first.values()]
-
-
-class _MissedError(DeploymentError):
-    """No load meets the targets."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,36 +193,61 @@ class _Bench:
 
         return simulate(self.arrivals.at(load * self.steady_tokens_per_s), self.engine, 1)
 
+    @property
+    def is_short(self) -> bool:
+        """Whether these are so few requests that a stretch of them would save nothing."""
+        return self.arrivals.stretch() is self.arrivals
+
+    def short(self) -> _Bench:
+        """With a stretch of the requests."""
+        return _Bench(self.engine, self.steady_tokens_per_s, self.arrivals.stretch())
+
 
 def _highest(
-    replay: Callable[[float], Replay], targets: Targets, start: float, step: float, tolerance: float = _TOLERANCE
+    replay: Callable[[float], Replay], targets: Targets, start: float, first: Replay, tolerance: float = _TOLERANCE
 ) -> tuple[float, Replay]:
-    """The highest load that meets the targets, to `tolerance`, and its replay.
+    """The highest load that meets the targets, to `tolerance`, and its replay; `first` is the one at `start`.
 
-    As `load.capacity`, but with fewer replays, since the steady state says where to begin. Raises DeploymentError where the targets are missed at any load, or met at any.
+    As `load.capacity`, but with fewer replays, since `start` is near: in logarithms the latency over its target is
+    interpolated between the last loads that met and missed, and the next load lies a little beyond where it is 1, on
+    the side that is still far. Raises DeploymentError where the targets are missed at any load, or met at any.
     """
-    at = replay(start)
-    load, up = start, at.meets(targets)
+    narrow = math.log1p(tolerance)
+    load, made, least, width = math.log(start), first, math.log(_LEAST_STEP), math.inf
+    low = high = best = None  # load and latency over target of those nearest to the answer, and the lower one's replay
     while True:
-        following = load * step if up else load / step
-        step *= step**0.5  # further with each miss
-        if not _LEAST_LOAD < following < _MOST_LOAD:
-            if up:
-                raise DeploymentError(f"the targets are met even at {load:.3g} times the steady-state estimate's load")
-            raise _MissedError(
-                f"in a replay the targets are missed even at {load:.2g} of the steady-state estimate's load"
-            )
-        tried = replay(following)
-        met = tried.meets(targets)
-        if met != up:
-            low, high, best = (load, following, at) if up else (following, load, tried)
-            break
-        load, at = following, tried
-    while high / low > 1 + tolerance:
-        middle = (low * high) ** 0.5
-        tried = replay(middle)
-        low, high, best = (middle, high, tried) if tried.meets(targets) else (low, middle, best)
-    return low, best
+        met, over = made.meets(targets), _log_over(made, targets)
+        aside = (1 if met else -1) * 0.45 * narrow
+        if met:
+            low, best = (load, over), made
+        else:
+            high = (load, over)
+        if low is None or high is None or best is None:
+            step = min(max(least, abs(over) / _POWER), math.log(_MOST_STEP))
+            load += step + aside if met else aside - step
+            least *= 3
+            if not math.log(_LEAST_LOAD) < load < math.log(_MOST_LOAD):
+                raise DeploymentError(
+                    f"the targets are met even at {math.exp(load):.3g} times the steady-state estimate's load"
+                    if met
+                    else f"in a replay the targets are missed even at {math.exp(load):.2g} of the steady-state "
+                    f"estimate's load"
+                )
+        else:
+            before, width = width, high[0] - low[0]
+            if width <= narrow:
+                return math.exp(low[0]), best
+            load = (low[0] + high[0]) / 2
+            if width < before / 2 and math.isfinite(high[1]) and low[1] < high[1]:
+                reached = low[0] - low[1] * width / (high[1] - low[1]) + aside
+                load = min(max(reached, low[0] + 0.1 * width), high[0] - 0.1 * width)
+        made = replay(math.exp(load))
+
+
+def _log_over(made: Replay, targets: Targets) -> float:
+    """Logarithm of the latency over its target, of the one that is nearer to it."""
+    over = max(made.ttft_percentile_s(targets) / targets.ttft_s, made.tpot_percentile_s(targets) / targets.tpot_s)
+    return math.log(max(over, 1e-9))
 
 
 def _limit(found: Replayed) -> str:

@@ -74,6 +74,11 @@ def row(a: Accelerator, e: Evaluated | str, evidence: str, work: Workload, chanc
     power = float(np.broadcast_to(e.fleet.power_w, (1,))[0])
     reasons = {t: x.reason for t, x in e.priced.items() if isinstance(x, NotOffered)}
     missed = 1 - float(sampled.meets.mean())
+    if replayed and replayed.cached_frac is not None and replayed.unlimited_cached_frac is not None:
+        notes += (
+            f"a prefix cache of the replica's size has {percent(replayed.cached_frac)} of the prompts' tokens, one "
+            f"without limit, as the steady-state estimate takes it, {percent(replayed.unlimited_cached_frac)}",
+        )
     if missed > 0:
         notes += (f"misses the targets in {percent(missed)} of the samples, which its ranges leave out",)
     if np.isnan(power):
