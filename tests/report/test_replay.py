@@ -327,6 +327,8 @@ def test_offline_requests_are_told_apart() -> None:
     assert s.offline is not None
     assert (s.offline.done_meanwhile_count, s.offline.tokens_per_s, s.offline.all_done_s) == (3, 333 / 8, 9.0)
     out = text(s)
+    foot = theme.specification(drawn.charts(s, FOUR)["latency"])["layer"][-1]["mark"]["text"]
+    assert "4 of books offline" in " ".join(foot)
     assert "Offline: 4 requests of books wait from the start" in out and "offline: all done after, s" in out
 
 

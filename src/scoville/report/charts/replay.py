@@ -314,8 +314,9 @@ def _what(s: Summary) -> str:
 def _foot(s: Summary) -> str:
     a = s.setting
     rate = f" at {wording.plain(s.load_requests_per_s)} requests/s" if math.isfinite(s.load_requests_per_s) else ""
+    beside = f", {s.offline.requests_count:,} of {a.offline_trace} offline" if s.offline else ""
     evidence = wording.listed(dict.fromkeys(wording.EVIDENCE.get(d.evidence, d.evidence) for d in a.deployed))
     return (
-        f"Replayed: {s.requests_count:,} requests of {a.trace}{rate}, engine as {s.pools[0].engine.name}, "
+        f"Replayed: {s.requests_count:,} requests of {a.trace}{rate}{beside}, engine as {s.pools[0].engine.name}, "
         f"{a.precision}. Timing: {evidence}. Source: {a.source}, Scoville {s.scoville_version}."
     )
