@@ -62,7 +62,7 @@ def test_attention_is_a_rank_s_own_and_experts_are_not(work: run.Workload, facts
     assert 0.2 < _own_frac(d, on, work) < 0.9
 
 
-@pytest.mark.parametrize("chip", ["h100-sxm", "gb300-nvl72"])
+@pytest.mark.parametrize("chip", ["gb300-nvl72"])
 def test_a_replay_finds_about_as_much(work: run.Workload, facts: Facts, chip: str) -> None:
     """A stretch of the trace, on those with several ranks: within a quarter, of which the steady state is far."""
     choice = choose(facts.accelerator(chip), facts, work)
@@ -70,7 +70,7 @@ def test_a_replay_finds_about_as_much(work: run.Workload, facts: Facts, chip: st
     replays = Replays(traffic.load("azure-2023-conv"), facts, work)
     several = [d for d in choice.candidates if d.parallelism.attention_data in (2, 4, 8)]
     assert several
-    for d in several[:3]:
+    for d in several[:2]:
         expected = choice.expected_frac[d.parallelism]
         bench = replays._bench(choice.accelerator, d, expected).short()
         load, _ = _highest(bench.replay, work.targets, expected, bench.replay(expected))

@@ -352,6 +352,18 @@ def test_requests_that_share_prefixes_stay_together() -> None:
     assert some.block_offsets[-1] == len(some.block_hashes)
 
 
+def test_a_prefix_cache_s_finds_are_in_the_notes(ask_of: Callable[..., Answer]) -> None:
+    """Every other prompt repeats the one before it, both of 1,024 tokens in two blocks."""
+    n, at = 2000, random_times()[:2000]
+    ids = np.stack([np.arange(n) // 2 * 2, np.arange(n) // 2 * 2 + 1], axis=1).ravel()
+    trace = Trace("pairs", "test", at, np.full(n, 1024), np.full(n, 100), ids, np.arange(n + 1) * 2, 512)
+    found = ask_of(trace)
+    r = replayed(found)
+    assert r.unlimited_cached_frac is not None and r.cached_frac is not None
+    assert 0.1 < r.cached_frac <= r.unlimited_cached_frac < 0.6
+    assert any("a prefix cache of the replica's size has" in note for note in found.rows[0].notes)
+
+
 def test_the_rate_is_the_one_asked_for() -> None:
     some = arrivals(azure(random_times()), 50.0, 1e4)
     for one in (some, some.at_random()):

@@ -37,6 +37,10 @@ class Arrivals:
         first = _nearest_stretch(self.trace, count)
         return Arrivals(_from(self.trace, np.arange(first, first + count)), self.words, self.running)
 
+    def first(self) -> Trace:
+        """The first request alone."""
+        return _from(self.trace, np.arange(1))
+
     def at_random(self) -> Arrivals:
         """The same requests in the same time at random moments (Poisson): without the trace's rushes and lulls."""
         gaps = np.random.default_rng(_SEED).exponential(size=len(self.trace) - 1)

@@ -95,7 +95,7 @@ def _names(names: list[str], rows: tuple[Row, ...]) -> str:
 
 
 def _spread(fracs: list[float]) -> str:
-    low, high = percent(min(fracs)), percent(max(fracs))
+    low, high = (f"{x * 100:.0f} %" if x > 0.01 else percent(x) for x in (min(fracs), max(fracs)))
     return low if low == high else f"{low.removesuffix(' %')} to {high}"
 
 

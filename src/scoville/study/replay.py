@@ -138,8 +138,7 @@ class Replays:
         made = engine(accelerator, self.facts, self.work.table(d.parallelism), settings)
         with self._loading:
             if not self.loaded:
-                one = np.ones(1, dtype=int)
-                simulate(Trace("one request", "", np.zeros(1), one, one), made, 1)
+                simulate(some.first(), made, 1)
                 self.loaded = True
         return _Bench(made, steady, some)
 
