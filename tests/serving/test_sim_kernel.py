@@ -215,6 +215,19 @@ def test_a_better_class_displaces_in_the_middle_of_a_leap() -> None:
     assert done.requests[1].scheduled == 33
 
 
+def test_an_eviction_in_a_leap_may_let_a_prompt_in() -> None:
+    """The last prompt is found in the cache but for its end, and 13 blocks are too many beside the decode's.
+
+    The decode's next block is an idle entry's, which was the end of what is found: computed from there, the first chunk
+    of that prompt ends earlier and needs 10 blocks in all, which there are.
+    """
+    ids, offsets = np.array([0, 1, 2, 3, 0, 1, 2, 3, 4, 5, 6, 0, 1, 2, 3]), np.array([0, 4, 8, 11, 15])
+    prompt, output = np.array([193, 193, 145, 237]), np.array([1, 1, 20, 1])
+    work = workload(np.zeros(4, np.int64), prompt, output, ids=ids, offsets=offsets, id_tokens=48)
+    s = EngineSettings(token_budget=5, max_sequences=5, block_tokens=16, prefix_cache=True)
+    compared(Case(work, flat_costs(10, 1), s, Fleet(), 19, 0))
+
+
 def test_the_same_source_runs_uncompiled() -> None:
     """NUMBA_DISABLE_JIT=1 makes plain Python of the kernel, for whoever wants to step through it."""
     program = """

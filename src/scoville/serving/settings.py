@@ -48,8 +48,10 @@ class Speculation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
-    """How one engine schedules. `cache_blocks` None takes what the memory leaves; `host_blocks` is the host tier's room,
-    for preempted requests with `on_preemption = "swap"`, else for evicted prefixes.
+    """How one engine schedules.
+
+    `cache_blocks` None takes what the memory leaves; `host_blocks` is the host tier's room, of a lane, for preempted
+    requests with `on_preemption = "swap"`, else for evicted prefixes.
     """
 
     name: str = "own settings"
@@ -88,7 +90,7 @@ class EngineSettings:
             raise DeploymentError(f"engine: patience_s is {self.patience_s:g}; expected a number above 0")
         if not self.expert_imbalance_frac >= 1:
             raise DeploymentError(
-                f"engine: expert_imbalance_frac is {self.expert_imbalance_frac:g}; expected at least 1, busiest over mean"
+                f"engine: expert_imbalance_frac is {self.expert_imbalance_frac:g}; expected at least 1"
             )
         if self.prefix_cache and self.on_preemption == "swap":
             raise DeploymentError(
@@ -178,8 +180,8 @@ class Fleet:
         for f in self.failures:
             if not (0 <= f.replica < self.replicas and 0 <= f.at_s < f.repaired_s):
                 raise DeploymentError(
-                    f"fleet: failure of replica {f.replica} at {f.at_s:g} s, repaired at {f.repaired_s:g} s; expected a "
-                    f"replica from 0 to {self.replicas - 1} and a repair after the failure"
+                    f"fleet: failure of replica {f.replica} at {f.at_s:g} s, repaired at {f.repaired_s:g} s; expected "
+                    f"a replica from 0 to {self.replicas - 1} and a repair after the failure"
                 )
 
 

@@ -181,7 +181,7 @@ def _refuse_what_the_clock_lacks(fleet: Fleet, s: EngineSettings) -> None:
 
 def _numbered(values: NDArray[np.integer]) -> Ints:
     """Equal values by the same number, in their order, without gaps."""
-    return np.unique(values, return_inverse=True)[1].astype(np.int64)
+    return np.asarray(np.unique(values, return_inverse=True)[1], np.int64)
 
 
 Parts = Sequence[tuple[slice, "Compiled"]]

@@ -395,7 +395,7 @@ def _scale(m: Ints, now: int) -> None:
         asked += m[k + R.LOAD]
         state = m[k + R.STATE]
         up += state == UP
-        counted += state == UP or state == STARTING or state == DOWN
+        counted += state not in (OFF, DRAINING)
     needed = (asked + m[C.PER_REPLICA] - 1) // m[C.PER_REPLICA]
     wanted = min(max(needed, m[C.LEAST]), m[C.REPLICAS_COUNT])
     m[C.LACKING] = max(wanted - counted, 0)

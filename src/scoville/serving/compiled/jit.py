@@ -20,7 +20,7 @@ from typing import Any
 import llvmlite.binding as llvm  # type: ignore[import-untyped]
 import numba
 from numba import _dynfunc, types  # type: ignore[attr-defined]
-from numba.core import cgutils, ir, lowering, typed_passes, untyped_passes
+from numba.core import cgutils, config, ir, lowering, typed_passes, untyped_passes
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase
 from numba.core.compiler_machinery import FunctionPass, PassManager, register_pass
@@ -37,7 +37,7 @@ _INNER: dict[str, Any] = {**_OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrap
 
 def entry(function: Callable[..., Any]) -> Any:
     """Compiled when it is first called from Python, with all that it calls; kept on disk until a file here changes."""
-    if numba.config.DISABLE_JIT:  # the same source in plain Python, for whoever wants to step through it
+    if config.DISABLE_JIT:  # type: ignore[attr-defined]  # the same source in plain Python, for whoever wants to step through it
         return function
     dispatcher = numba.njit(cache=True, pipeline_class=_EntryCompiler, **_OPTIONS)(function)
     dispatcher._cache._cache_file._source_stamp = _STAMP
@@ -68,7 +68,7 @@ def _itself(array: Any) -> Any:
     return array
 
 
-pointer: Any = _itself if numba.config.DISABLE_JIT else _pointer
+pointer: Any = _itself if config.DISABLE_JIT else _pointer  # type: ignore[attr-defined]
 
 
 # -- linking -----------------------------------------------------------------------------------------------------------

@@ -33,9 +33,8 @@ def run(integers: Ints, floats: Floats) -> None:
                 if m[g + G.BUSY] != 0:
                     finish_step(m, f, g, now)
                 touch(m, g)
-            elif changing <= now and m[g + G.BUSY] != 0 and fails_now(m, m[g + G.REPLICA], now):
-                if cut_short(m, g, now):
-                    finish_step(m, f, g, m[g + G.EVENT])
+            elif changing <= now and fails_now(m, m[g + G.REPLICA], now) and cut_short(m, g, now):
+                finish_step(m, f, g, m[g + G.EVENT])
         # What comes to the router, replicas' changes, and starts of steps, in this order as long as there is any.
         more = True
         while more:

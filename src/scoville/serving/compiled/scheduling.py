@@ -177,7 +177,7 @@ def _count_prompt(m: Ints, l: int, start: int, chunk: int, known: int) -> None:
 
 @jit
 def asks(m: Ints, l: int, r: int, left: int) -> tuple[bool, int, int, int, int, int]:
-    """Whether a request's first chunk fits; the chunk, computed tokens, ids found on the chip and on the host, blocks."""
+    """Whether a request's first chunk fits; the chunk, computed tokens, ids found on the chip and the host, blocks."""
     q = request(m, r)
     known = m[q + Q.PROMPT] + m[q + Q.GOT]
     start, on_chip, on_host, idle = m[q + Q.KEPT] + 0, 0, 0, 0
@@ -191,7 +191,8 @@ def asks(m: Ints, l: int, r: int, left: int) -> tuple[bool, int, int, int, int, 
                 idle += m[C.ID_BLOCKS]
             on_chip += 1
         if m[C.HOST_ENTRIES_COUNT] > 0:
-            while on_chip + on_host < most and find_on_host(m, l, id_at(m, m[q + Q.FIRST_ID] + on_chip + on_host)) != 0:
+            at = m[q + Q.FIRST_ID] + on_chip
+            while on_chip + on_host < most and find_on_host(m, l, id_at(m, at + on_host)) != 0:
                 on_host += 1
         start = (on_chip + on_host) * m[C.ID_TOKENS]
     chunk = min(known - start, left)

@@ -68,6 +68,8 @@ def _bound(m: Ints, l: int, steps: int) -> int:
     """Steps until a decode of the lane ends, its blocks run out, or a sequence fills a window."""
     steps = min(steps, m[m[l + L.HEAP_KEYS] + 0] - m[l + L.STEP])
     free, decodes = m[l + L.FREE] + m[l + L.IDLE], m[l + L.DECODES]
+    if m[C.PREFIX] != 0 and m[l + L.WAITING] > 0:  # an eviction changes what a waiting prompt finds
+        free = m[l + L.FREE]
     if m[C.FULL] == 0 and steps > 1 and ((steps - 1) // m[C.BLOCK] + 1) * decodes > free:
         # Steps that the free blocks last: the first one has its blocks already.
         most = 1 + (free // decodes) * m[C.BLOCK]
@@ -150,7 +152,7 @@ def _drafting(m: Ints, g: int) -> int:
             a, b = 0, 0
             for k in range(m[m[C.PIECE_FROM] + p], m[m[C.PIECE_FROM] + p + 1]):
                 j = m[m[C.PIECE_COLUMN] + k]
-                x = 1 if j == 0 else d if j == 1 or j == 3 else m[m[l + L.V] + j] if j >= 4 and (j - 4) % 3 == 0 else 0
+                x = 1 if j == 0 else d if j in (1, 3) else m[m[l + L.V] + j] if j >= 4 and (j - 4) % 3 == 0 else 0
                 if x != 0:
                     runs = True
                     a += m[m[C.COMPUTE] + p * m[C.V_SIZE] + j] * x
@@ -283,8 +285,8 @@ def cut(m: Ints, g: int, at: int) -> None:
 
 @jit
 def cut_short(m: Ints, g: int, at: int) -> bool:
-    """Keep only the steps that have ended by an instant; False if none has."""
-    if m[g + G.STEPS] == 1 or m[g + G.START] + m[g + G.DURATION] > at:
+    """Keep only the steps in work that have ended by an instant; False if none has."""
+    if m[g + G.BUSY] == 0 or m[g + G.STEPS] == 1 or m[g + G.START] + m[g + G.DURATION] > at:
         return False
     steps = steps_until(m[g + G.DURATION], m[g + G.RISE], m[g + G.STEPS], at - m[g + G.START])
     if m[g + G.START] + spent(m[g + G.DURATION], m[g + G.RISE], steps) > at:
