@@ -16,6 +16,16 @@ EXCEPTIONS = {
     ("Domain", "low"): "in the measure of whatever fact is held to it",
     ("Domain", "high"): "likewise",
     ("_Plan", "support"): "ones where a column makes an operator run, zeros elsewhere",
+    ("StepCosts", "work_base"): "energy, FLOP and bytes side by side, named in costs.WORK",
+    ("StepCosts", "work_head"): "likewise",
+    ("StepCosts", "work_v"): "likewise",
+    ("StepCosts", "work_shared"): "likewise",
+    ("Compiled", "work"): "likewise",
+    ("Schedule", "work"): "likewise",
+    ("Compiled", "share"): "ticks, as all of the compiled simulator",
+    ("Compiled", "timeline"): "ticks x sequences and ticks x blocks",
+    ("Request", "share"): "ticks",
+    ("Fleet", "balance_ratio"): "one load over another, as routers name it",
 }
 FLOAT = re.compile(r"\bfloat|\bFloats?\b|\b(Float)?Array\b")
 

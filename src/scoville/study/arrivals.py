@@ -23,7 +23,7 @@ class Arrivals:
 
     trace: Trace
     words: str
-    running: float = 0.0
+    running_count: float = 0.0
 
     def at(self, tokens_per_s: float) -> Trace:
         """The same pattern of arrivals at another mean rate."""
@@ -31,11 +31,11 @@ class Arrivals:
 
     def stretch(self) -> Arrivals:
         """A stretch that tells deployments apart, nearest to all in lengths and gaps; all where they are few."""
-        count = int(max(_STRETCH, np.ceil(_STRETCH_TURNOVERS * self.running)))
+        count = int(max(_STRETCH, np.ceil(_STRETCH_TURNOVERS * self.running_count)))
         if 2 * count > len(self.trace):
             return self
         first = _nearest_stretch(self.trace, count)
-        return Arrivals(_from(self.trace, np.arange(first, first + count)), self.words, self.running)
+        return Arrivals(_from(self.trace, np.arange(first, first + count)), self.words, self.running_count)
 
     def first(self) -> Trace:
         """The first request alone."""
@@ -46,7 +46,7 @@ class Arrivals:
         gaps = np.random.default_rng(_SEED).exponential(size=len(self.trace) - 1)
         arrival = np.concatenate([[0.0], np.cumsum(gaps)])
         return Arrivals(
-            replace(self.trace, arrival_s=arrival * (self.trace.duration_s / arrival[-1])), self.words, self.running
+            replace(self.trace, arrival_s=arrival * (self.trace.duration_s / arrival[-1])), self.words, self.running_count
         )
 
 
