@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scoville.serving.compiled.arrivals import done, switch_off
 from scoville.serving.compiled.jit import inlined, jit
-from scoville.serving.compiled.prefixes import forget
+from scoville.serving.compiled.prefixes import forget, restore
 from scoville.serving.compiled.records import config as C
 from scoville.serving.compiled.records import group as G
 from scoville.serving.compiled.records import lane as L
@@ -16,13 +16,13 @@ from scoville.serving.compiled.state import (
     DOWN,
     DRAINING,
     HELD,
-    ID,
     LONG_AGO,
     MASK_BITS,
     NEVER,
     OFF,
     POWER_OF_TWO,
     PREFIX_AWARE,
+    REFERS,
     REJECTED,
     ROUND_ROBIN,
     STARTING,
@@ -33,7 +33,7 @@ from scoville.serving.compiled.state import (
     Ints,
 )
 from scoville.serving.compiled.stepping import cut
-from scoville.serving.compiled.structures import id_at, random, request
+from scoville.serving.compiled.structures import random, request
 
 
 @jit
@@ -101,7 +101,7 @@ def _power_of_two(m: Ints, r: int) -> int:
 @inlined
 def _memory(m: Ints, q: int, i: int, lane: int) -> int:
     """Where the router's memory of the i-th id of a request has the word of a lane."""
-    return m[C.MASKS] + id_at(m, m[q + Q.FIRST_ID] + i) * m[C.MASK_WORDS] + lane // MASK_BITS
+    return m[C.MASKS] + m[m[q + Q.FIRST_ID] + i] * m[C.MASK_WORDS] + lane // MASK_BITS
 
 
 @jit
@@ -326,7 +326,8 @@ def _lose(m: Ints, l: int, r: int) -> None:
     """Take a request from a lane that is lost; it comes to the router again."""
     q = request(m, r)
     for i in range(m[q + Q.REFS]):
-        m[m[q + Q.FIRST_ID] + i] &= ID
+        if m[m[q + Q.FIRST_ID] + i] & REFERS != 0:
+            restore(m, m[q + Q.FIRST_ID] + i)
     m[q + Q.REFS] = m[q + Q.HELD] = m[q + Q.COMPUTED] = m[q + Q.KEPT] = 0
     m[q + Q.RETRIES] += 1
     m[q + Q.PAID_LANE] = -1

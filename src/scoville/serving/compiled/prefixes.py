@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from scoville.serving.compiled.jit import jit
+from scoville.serving.compiled.jit import inlined, jit
 from scoville.serving.compiled.records import config as C
 from scoville.serving.compiled.records import entry as E
 from scoville.serving.compiled.records import lane as L
 from scoville.serving.compiled.records import request as Q
-from scoville.serving.compiled.state import ID, REFERS, Ints
-from scoville.serving.compiled.structures import id_at, request
+from scoville.serving.compiled.state import REFERS, Ints
+from scoville.serving.compiled.structures import request
 
 _GOLDEN = -7046029254386353131
 
@@ -50,19 +50,28 @@ def find_on_host(m: Ints, l: int, id: int) -> int:
     return m[_place(m, m[l + L.HOST_TABLE], m[C.HOST_TABLE_SIZE], id)]
 
 
-@jit
-def insert(m: Ints, l: int, id: int) -> None:
-    """Make an entry that one request refers to."""
+@inlined
+def place_of(m: Ints, l: int, id: int) -> int:
+    """Where the table of entries on the chip has an id, or would have it."""
+    return _place(m, m[l + L.TABLE], m[C.TABLE_SIZE], id)
+
+
+@inlined
+def insert(m: Ints, l: int, place: int, at: int) -> None:
+    """Make an entry, at its place in the table, of the id at a position of a request's list; the request refers to it."""
     e = m[l + L.SPARE]
-    m[_place(m, m[l + L.TABLE], m[C.TABLE_SIZE], id)] = e
+    m[place] = e
     m[l + L.SPARE] = m[e + E.NEXT]
-    m[e + E.ID] = id
+    m[e + E.ID] = m[at]
     m[e + E.REFS] = 1
+    m[at] = e | REFERS
 
 
-@jit
-def refer(m: Ints, l: int, e: int) -> None:
-    """One more request refers to an entry."""
+@inlined
+def refer(m: Ints, l: int, at: int) -> None:
+    """A request refers to the entry of an id of its list."""
+    e = find(m, l, m[at])
+    m[at] = e | REFERS
     if m[e + E.REFS] == 0:
         if m[e + E.PREVIOUS] != 0:
             m[m[e + E.PREVIOUS] + E.NEXT] = m[e + E.NEXT]
@@ -76,10 +85,9 @@ def refer(m: Ints, l: int, e: int) -> None:
     m[e + E.REFS] += 1
 
 
-@jit
-def unrefer(m: Ints, l: int, id: int) -> None:
+@inlined
+def _unrefer(m: Ints, l: int, e: int) -> None:
     """One request fewer refers to an entry; with none it is idle, the most recent one."""
-    e = find(m, l, id)
     m[e + E.REFS] -= 1
     if m[e + E.REFS] == 0:
         m[e + E.PREVIOUS], m[e + E.NEXT] = m[l + L.NEWEST], 0
@@ -172,17 +180,25 @@ def register(m: Ints, l: int, r: int, computed: int) -> None:
     covered = min(computed // m[C.ID_TOKENS], m[q + Q.IDS])
     for i in range(covered):
         at = m[q + Q.FIRST_ID] + i
-        if m[at] & REFERS != 0:
+        id = m[at]
+        if id & REFERS != 0:
             continue
-        id = id_at(m, at)
-        if find(m, l, id) == 0:
-            insert(m, l, id)
-            m[at] |= REFERS
+        place = place_of(m, l, id)
+        if m[place] == 0:
+            insert(m, l, place, at)
             if m[C.HOST_ENTRIES_COUNT] > 0:
                 e = find_on_host(m, l, id)
                 if e != 0:
                     drop_from_host(m, l, e)
     m[q + Q.REFS] = max(m[q + Q.REFS], covered)
+
+
+@inlined
+def restore(m: Ints, at: int) -> int:
+    """Put the id of an entry back into a request's list; returns the entry."""
+    e = m[at] & ~REFERS
+    m[at] = m[e + E.ID]
+    return e
 
 
 @jit
@@ -193,8 +209,7 @@ def give_up(m: Ints, l: int, r: int) -> int:
     for i in range(m[q + Q.REFS] - 1, -1, -1):
         at = m[q + Q.FIRST_ID] + i
         if m[at] & REFERS != 0:
-            m[at] &= ID
-            unrefer(m, l, id_at(m, at))
+            _unrefer(m, l, restore(m, at))
             shared += m[C.ID_BLOCKS]
     m[q + Q.REFS] = 0
     return shared

@@ -17,6 +17,19 @@ from scoville.serving.workload import Workload
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+_COLUMNS = {
+    "arrival": Q.ARRIVAL,
+    "scheduled": Q.SCHEDULED,
+    "first": Q.FIRST,
+    "finish": Q.FINISH,
+    "max_gap": Q.MAX_GAP,
+    "preemptions": Q.PREEMPTIONS,
+    "retries": Q.RETRIES,
+    "cached": Q.CACHED,
+    "lane": Q.LANE,
+    "phase": Q.PHASE,
+    "share": Q.SHARE,
+}
 OUTCOMES = ("finished", "rejected", "abandoned", "never came")
 
 
@@ -85,24 +98,21 @@ def replay(
     m = state.allocate(work, own, costs, settings, fleet, cache_blocks, sequence_blocks, leap=leap)
     f = m.view(np.float64)
     loop.run(m, f)
-    q = m[m[C.REQUESTS] :][: len(work) * Q.SIZE].reshape(len(work), Q.SIZE)
+    request = m[m[C.REQUESTS] :].reshape(len(work), Q.SIZE)
+    columns = np.empty((len(_COLUMNS), len(work)), np.int64)
+    for part in state.parts(len(work)):
+        columns[:, part] = request[part][:, list(_COLUMNS.values())].T
+    of = dict(zip(_COLUMNS, columns, strict=True))
 
     def floats(position: int, size: int) -> Floats:
         return f[m[position] :][:size]
 
-    lane = q[:, Q.LANE]
+    lane, outcome, share = of.pop("lane"), of.pop("phase"), of.pop("share")
     return Compiled(
-        arrival=q[:, Q.ARRIVAL].copy(),
+        **of,
         lane=np.where(lane < 0, -1, (lane - m[C.LANES]) // L.SIZE),
-        scheduled=q[:, Q.SCHEDULED].copy(),
-        first=q[:, Q.FIRST].copy(),
-        finish=q[:, Q.FINISH].copy(),
-        max_gap=q[:, Q.MAX_GAP].copy(),
-        preemptions=q[:, Q.PREEMPTIONS].copy(),
-        retries=q[:, Q.RETRIES].copy(),
-        cached=q[:, Q.CACHED].copy(),
-        outcome=q[:, Q.PHASE] - state.FINISHED,
-        share=q[:, Q.SHARE].copy().view(np.float64),
+        outcome=outcome - state.FINISHED,
+        share=share.view(np.float64),
         histogram=m[m[C.HISTOGRAM] :][: state.HISTOGRAM_BINS].copy(),
         timeline=floats(C.TIMELINE, 2 * state.TIMELINE_BINS).reshape(2, -1).copy(),
         bin_ticks=int(m[C.BIN_TICKS]),

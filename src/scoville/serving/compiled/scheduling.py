@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from scoville.serving.compiled.arrivals import done
 from scoville.serving.compiled.jit import inlined, jit
-from scoville.serving.compiled.prefixes import drop_from_host, find, find_on_host, insert, refer
+from scoville.serving.compiled.prefixes import drop_from_host, find, find_on_host, insert, place_of, refer
 from scoville.serving.compiled.records import config as C
 from scoville.serving.compiled.records import entry as E
 from scoville.serving.compiled.records import lane as L
 from scoville.serving.compiled.records import request as Q
 from scoville.serving.compiled.running import best, computed_of, join, preempt, take, take_head
-from scoville.serving.compiled.state import ABANDONED, DECODE, PREFILL, PREFILL_FIRST, REFERS, STATIC, Floats, Ints
-from scoville.serving.compiled.structures import blocks, id_at, request, seen
+from scoville.serving.compiled.state import ABANDONED, DECODE, PREFILL, PREFILL_FIRST, STATIC, Floats, Ints
+from scoville.serving.compiled.structures import blocks, request, seen
 
 
 @jit
@@ -184,7 +184,7 @@ def asks(m: Ints, l: int, r: int, left: int) -> tuple[bool, int, int, int, int, 
     if m[C.PREFIX] != 0 and start == 0:
         most = min((known - 1) // m[C.ID_TOKENS], m[q + Q.IDS])
         while on_chip < most:
-            e = find(m, l, id_at(m, m[q + Q.FIRST_ID] + on_chip))
+            e = find(m, l, m[m[q + Q.FIRST_ID] + on_chip])
             if e == 0:
                 break
             if m[e + E.REFS] == 0:
@@ -192,7 +192,7 @@ def asks(m: Ints, l: int, r: int, left: int) -> tuple[bool, int, int, int, int, 
             on_chip += 1
         if m[C.HOST_ENTRIES_COUNT] > 0:
             at = m[q + Q.FIRST_ID] + on_chip
-            while on_chip + on_host < most and find_on_host(m, l, id_at(m, at + on_host)) != 0:
+            while on_chip + on_host < most and find_on_host(m, l, m[at + on_host]) != 0:
                 on_host += 1
         start = (on_chip + on_host) * m[C.ID_TOKENS]
     chunk = min(known - start, left)
@@ -247,16 +247,13 @@ def _take_found(m: Ints, l: int, r: int, on_chip: int, on_host: int, need: int) 
     """Refer to what is in the cache, load what is on the host, take blocks for that and for the first chunk."""
     q = request(m, r)
     for i in range(on_chip):
-        at = m[q + Q.FIRST_ID] + i
-        refer(m, l, find(m, l, id_at(m, at)))
-        m[at] |= REFERS
+        refer(m, l, m[q + Q.FIRST_ID] + i)
     for i in range(on_chip, on_chip + on_host):
-        drop_from_host(m, l, find_on_host(m, l, id_at(m, m[q + Q.FIRST_ID] + i)))
+        drop_from_host(m, l, find_on_host(m, l, m[m[q + Q.FIRST_ID] + i]))
     take(m, l, need)
     for i in range(on_chip, on_chip + on_host):
         at = m[q + Q.FIRST_ID] + i
-        insert(m, l, id_at(m, at))
-        m[at] |= REFERS
+        insert(m, l, place_of(m, l, m[at]), at)
     m[l + L.MOVED] += on_host * m[C.ID_BLOCKS]
     m[q + Q.REFS] = on_chip + on_host
 

@@ -6,6 +6,8 @@ floats stand in the same memory, read through a second view. Everything is alloc
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,8 +31,7 @@ PEAKS = 1024
 SUB_BITS = 6  # of a gap's bin, see structures.gap_bin
 HISTOGRAM_BINS = (64 - SUB_BITS) << SUB_BITS
 MASK_BITS = 62  # lanes per word of what the router remembers of an id
-REFERS = 1 << 61  # mark on an id in a request's list: it refers to the entry
-ID = REFERS - 1
+REFERS = 1 << 61  # mark in a request's list of ids: the entry that it refers to stands there in place of its id
 
 # Phases of a request, in order of its life; outcomes from FINISHED on.
 COMING, HELD, WAITING, PREFILL, DECODE, FINISHED, REJECTED, ABANDONED, NEVER_CAME = range(9)
@@ -46,23 +47,33 @@ def ticks(seconds: float) -> int:
 
 
 class Store:
-    """The array while it is laid out."""
+    """The array while it is laid out: what stands where, zero where nothing does."""
 
-    def __init__(self, size: int) -> None:
-        self.parts: list[NDArray[np.int64]] = [np.zeros(size, np.int64)]
-        self.size = size
+    def __init__(self) -> None:
+        self.parts: list[tuple[int, NDArray[np.int64]]] = []
+        self.size = 0
 
     def add(self, array: NDArray[np.generic]) -> int:
         """Append an array, floats by their bits, and say where it begins."""
-        at = self.size
+        at = self.room(array.size)
         flat = np.ascontiguousarray(array).reshape(-1)
-        self.parts.append(flat.view(np.int64) if flat.dtype == np.float64 else flat.astype(np.int64, copy=False))
-        self.size += flat.size
+        flat = flat.view(np.int64) if flat.dtype == np.float64 else flat.astype(np.int64, copy=False)
+        self.parts.append((at, flat))
         return at
 
-    def zeros(self, size: int, value: int = 0) -> int:
-        """Append so many equal integers."""
-        return self.add(np.full(size, value, np.int64))
+    def room(self, size: int, value: int = 0) -> int:
+        """Append so many equal integers, and say where they begin."""
+        if value != 0:
+            return self.add(np.full(size, value, np.int64))
+        at, self.size = self.size, self.size + int(size)
+        return at
+
+    def array(self) -> Ints:
+        """All of it, with what the parts hold by now."""
+        whole = np.zeros(self.size, np.int64)
+        for at, part in self.parts:
+            whole[at : at + part.size] = part
+        return whole
 
 
 def allocate(
@@ -92,8 +103,9 @@ def allocate(
     follows = fleet.users is not None or fleet.turns_follow
     failures = [(ticks(x.at_s), x.replica, ticks(x.repaired_s)) for x in sorted(fleet.failures, key=lambda x: x.at_s)]
     columns = [np.flatnonzero(u) for u in c.uses]
-    store = Store(C.SIZE)
-    config = store.parts[0]
+    store = Store()
+    config = np.zeros(C.SIZE, np.int64)
+    store.add(config)
     values = {
         C.REQUESTS_COUNT: n, C.LANES_COUNT: lanes, C.GROUPS_COUNT: groups, C.REPLICAS_COUNT: replicas,
         C.LANE_STRIDE: replicas * L.SIZE, C.RANKS: c.ranks, C.STAGES: c.stages, C.BUDGET: s.token_budget,
@@ -127,12 +139,12 @@ def allocate(
         C.ACCEPTANCE: store.add(
             np.array([round(p * 2**32) for p in s.speculation.acceptance_frac] if s.speculation else [], np.int64)
         ),
-        C.ENDING: store.zeros(most + 1), C.TOUCHED_GROUPS: store.zeros(groups),
-        C.SESSION_LANE: store.zeros(int(work.session.max()) + 1, -1), C.MASKS: store.zeros(mask_ids * mask_words),
-        C.ARRIVAL_KEYS: store.zeros(n + 1 if follows else 1), C.ARRIVAL_ITEMS: store.zeros(n + 1 if follows else 1),
-        C.FAILURES: store.add(np.array(failures, np.int64)), C.HISTOGRAM: store.zeros(HISTOGRAM_BINS),
-        C.SUMS: store.zeros(c.size), C.WORK_BASE: store.add(c.work_base), C.WORK_SHARED: store.add(c.work_shared),
-        C.TIMELINE: store.zeros(2 * TIMELINE_BINS), C.WORK: store.zeros(len(WORK)),
+        C.ENDING: store.room(most + 1), C.TOUCHED_GROUPS: store.room(groups),
+        C.SESSION_LANE: store.room(int(work.session.max()) + 1, -1), C.MASKS: store.room(mask_ids * mask_words),
+        C.ARRIVAL_KEYS: store.room(n + 1 if follows else 1), C.ARRIVAL_ITEMS: store.room(n + 1 if follows else 1),
+        C.FAILURES: store.add(np.array(failures, np.int64)), C.HISTOGRAM: store.room(HISTOGRAM_BINS),
+        C.SUMS: store.room(c.size), C.WORK_BASE: store.add(c.work_base), C.WORK_SHARED: store.add(c.work_shared),
+        C.TIMELINE: store.room(2 * TIMELINE_BINS), C.WORK: store.room(len(WORK)),
     }  # fmt: skip
     for position, value in values.items():
         config[position] = value
@@ -142,10 +154,13 @@ def allocate(
     config[C.REPLICAS], config[C.LANES], config[C.GROUPS] = store.add(replica), store.add(lane), store.add(group)
     replica[:, R.STATE] = np.where(np.arange(replicas) < config[C.LEAST], UP, OFF)
     replica[:, R.READY] = NEVER
-    _place(config, lane, group, store.zeros(replicas * c.stages))
+    _place(config, lane, group, store.room(replicas * c.stages))
     _equip(store, config, lane)
-    config[C.REQUESTS] = _add_requests(store, work, numbers, listed=prefix or aware)
-    return np.concatenate(store.parts)
+    first_id = store.add(work.ids) if prefix or aware else -1
+    config[C.REQUESTS] = store.room(n * Q.SIZE)
+    whole = store.array()
+    _fill_requests(whole[config[C.REQUESTS] :].reshape(n, Q.SIZE), work, numbers, first_id)
+    return whole
 
 
 def _table_size(entries: int) -> int:
@@ -179,7 +194,7 @@ def _equip(store: Store, config: Ints, lane: Ints) -> None:
         (L.PRESENT, config[C.CLIENTS], 0), (L.V, config[C.V_SIZE], 0), (L.GROWTH, config[C.V_SIZE], 0),
         (L.TABLE, config[C.TABLE_SIZE], 0), (L.HOST_TABLE, config[C.HOST_TABLE_SIZE], 0),
     ):  # fmt: skip
-        lane[:, field] = store.zeros(len(lane) * int(size), value) + np.arange(len(lane)) * size
+        lane[:, field] = store.room(len(lane) * int(size), value) + np.arange(len(lane)) * size
     for first, spare, room in (
         (L.ENTRIES, L.SPARE, int(config[C.ENTRIES_COUNT])),
         (L.HOST_ENTRIES, L.HOST_SPARE, int(config[C.HOST_ENTRIES_COUNT])),
@@ -194,24 +209,30 @@ def _equip(store: Store, config: Ints, lane: Ints) -> None:
     lane[:, L.FREE], lane[:, L.HOST_FREE] = config[C.CAPACITY], config[C.HOST_BLOCKS]
 
 
-def _add_requests(store: Store, work: Workload, numbers: Ints, *, listed: bool) -> int:
-    """The records of the requests, with the ids of their content where anybody asks for them."""
-    request = np.zeros((len(work), Q.SIZE), np.int64)
-    for field, column in (
+def _fill_requests(request: Ints, work: Workload, numbers: Ints, first_id: int) -> None:
+    """The records of the requests. `first_id` is where the ids of their content begin, -1 if nobody asks for them."""
+    blank = np.zeros(Q.SIZE, np.int64)
+    blank[[Q.SCHEDULED, Q.FINISH, Q.NEXT, Q.PREVIOUS, Q.CHILD, Q.SIBLING, Q.LANE, Q.PAID_LANE]] = -1
+    columns = [
         (Q.ARRIVAL, work.arrival), (Q.THINK, work.think), (Q.PROMPT, work.prompt), (Q.OUTPUT, work.output),
         (Q.GOT, work.got), (Q.KEPT, work.computed), (Q.TOKEN_AT, work.token_at), (Q.FIRST, work.token_at),
         (Q.KLASS, work.klass), (Q.CLIENT, work.client), (Q.SESSION, work.session), (Q.PARENT, work.parent),
         (Q.NUMBER, numbers),
-    ):  # fmt: skip
-        request[:, field] = column
-    request[:, [Q.SCHEDULED, Q.FINISH, Q.NEXT, Q.PREVIOUS, Q.CHILD, Q.SIBLING, Q.LANE, Q.PAID_LANE]] = -1
-    if listed:
-        request[:, Q.FIRST_ID] = store.add(work.ids.copy()) + work.offsets[:-1]
-        request[:, Q.IDS] = np.diff(work.offsets)
-    children = np.argsort(work.parent, kind="stable")
-    children = children[work.parent[children] >= 0]
+    ]  # fmt: skip
+    if first_id >= 0:
+        columns += [(Q.FIRST_ID, work.offsets[:-1] + first_id), (Q.IDS, np.diff(work.offsets))]
+    for part in parts(len(work)):
+        request[part] = blank
+        for field, column in columns:
+            request[part, field] = column[part]
+    children = np.flatnonzero(work.parent >= 0)
+    children = children[np.argsort(work.parent[children], kind="stable")]
     parents = work.parent[children]
     first = np.diff(parents, prepend=-1) != 0
     request[parents[first], Q.CHILD] = children[first]
     request[children[:-1][~first[1:]], Q.SIBLING] = children[1:][~first[1:]]
-    return store.add(request)
+
+
+def parts(requests: int) -> Iterator[slice]:
+    """The requests in parts whose records a processor's cache holds, for what goes over their fields one by one."""
+    return (slice(at, at + 1024) for at in range(0, requests, 1024))

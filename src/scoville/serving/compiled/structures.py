@@ -7,7 +7,7 @@ import math
 from scoville.serving.compiled.jit import inlined, jit
 from scoville.serving.compiled.records import config as C
 from scoville.serving.compiled.records import request as Q
-from scoville.serving.compiled.state import ID, SUB_BITS, Ints
+from scoville.serving.compiled.state import SUB_BITS, Ints
 
 _GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15, signed
 _MIX_1 = -4658895280553007687  # 0xBF58476D1CE4E5B9
@@ -99,12 +99,6 @@ def largest_from(m: Ints, steps: int, gaps: int, size: int, first: int) -> int:
 def request(m: Ints, r: int) -> int:
     """Where the record of a request begins."""
     return m[C.REQUESTS] + r * Q.SIZE
-
-
-@inlined
-def id_at(m: Ints, at: int) -> int:
-    """An id of content, without the mark that its request refers to an entry."""
-    return m[at] & ID
 
 
 @inlined
