@@ -8,7 +8,7 @@ type of one addition is kept for the thousands that follow.
 """
 
 # numba has no types.
-# mypy: disable-error-code="no-untyped-call,misc,no-any-return,method-assign,assignment"
+# mypy: disable-error-code="no-untyped-call,misc,no-any-return,method-assign,assignment,attr-defined"
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from typing import Any
 
 import llvmlite.binding as llvm  # type: ignore[import-untyped]
 import numba
-from numba import _dynfunc, types  # type: ignore[attr-defined]
+from numba import _dynfunc, types
 from numba.core import cgutils, config, ir, lowering, typed_passes, untyped_passes
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase
@@ -37,7 +37,7 @@ _INNER: dict[str, Any] = {**_OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrap
 
 def entry(function: Callable[..., Any]) -> Any:
     """Compiled when it is first called from Python, with all that it calls; kept on disk until a file here changes."""
-    if config.DISABLE_JIT:  # type: ignore[attr-defined]  # the same source in plain Python, for whoever wants to step through it
+    if config.DISABLE_JIT:  # the same source in plain Python, for whoever wants to step through it
         return function
     dispatcher = numba.njit(cache=True, pipeline_class=_EntryCompiler, **_OPTIONS)(function)
     dispatcher._cache._cache_file._source_stamp = _STAMP
@@ -64,11 +64,27 @@ def _pointer(typing: Any, array: Any) -> Any:
     return types.CPointer(array.dtype)(array), generate
 
 
+@intrinsic
+def _width(typing: Any, number: Any) -> Any:
+    """Binary digits of a number above 0: an instruction of the processor, where math.frexp is a call."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        zeros = builder.ctlz(arguments[0], cgutils.true_bit)
+        return builder.sub(zeros.type(64), zeros)
+
+    return types.int64(types.int64), generate
+
+
 def _itself(array: Any) -> Any:
     return array
 
 
-pointer: Any = _itself if config.DISABLE_JIT else _pointer  # type: ignore[attr-defined]
+def _digits(number: Any) -> int:
+    return int(number).bit_length()
+
+
+pointer: Any = _itself if config.DISABLE_JIT else _pointer
+width: Any = _digits if config.DISABLE_JIT else _width
 
 
 # -- linking -----------------------------------------------------------------------------------------------------------
@@ -104,8 +120,9 @@ class _Entry(JITCodeLibrary):
 
     def _optimize_final_module(self) -> None:
         """Once, where numba does it twice for the sake of counted references; there are no loops to be vectorised."""
-        passes, builder = self._codegen._module_pass_manager(loop_vectorize=False, slp_vectorize=False)
-        passes.run(self._final_module, builder)
+        made = self._codegen._module_pass_manager(loop_vectorize=False, slp_vectorize=False)
+        manager, *builder = made if isinstance(made, tuple) else (made,)  # newer versions of numba give both
+        manager.run(self._final_module, *builder)
 
 
 # -- passes ------------------------------------------------------------------------------------------------------------

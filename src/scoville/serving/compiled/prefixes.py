@@ -58,7 +58,7 @@ def place_of(m: Ints, l: int, id: int) -> int:
 
 @inlined
 def insert(m: Ints, l: int, place: int, at: int) -> None:
-    """Make an entry, at its place in the table, of the id at a position of a request's list; the request refers to it."""
+    """Make an entry of the id at a position of a request's list, which then refers to it; `place` is in the table."""
     e = m[l + L.SPARE]
     m[place] = e
     m[l + L.SPARE] = m[e + E.NEXT]

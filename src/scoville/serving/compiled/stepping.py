@@ -8,6 +8,8 @@ the power cap takes over. Without leaps every step is taken by itself, with the 
 
 from __future__ import annotations
 
+import math
+
 from scoville.serving.compiled.arrivals import done
 from scoville.serving.compiled.jit import inlined, jit
 from scoville.serving.compiled.prefixes import register
@@ -50,14 +52,17 @@ def spent(duration: int, rise: int, steps: int) -> int:
 @jit
 def steps_until(duration: int, rise: int, steps: int, until: int) -> int:
     """The fewest of so many steps that last until then, at least one."""
-    low, high = 1, steps
-    while low < high:
-        middle = (low + high) // 2
-        if spent(duration, rise, middle) >= until:
-            high = middle
-        else:
-            low = middle + 1
-    return low
+    if until <= duration:
+        return 1
+    # The root of spent(x) = until in a form without cancellation, about: then exactly, in a step or two.
+    b = float(duration) - 0.5 * rise
+    root = 2.0 * until / (b + math.sqrt(max(b * b + 2.0 * rise * until, 0.0)))
+    at = max(int(min(root, float(steps))), 1)
+    while at > 1 and spent(duration, rise, at - 1) >= until:
+        at -= 1
+    while at < steps and spent(duration, rise, at) < until:
+        at += 1
+    return at
 
 
 # -- planning --------------------------------------------------------------------------------------------------------

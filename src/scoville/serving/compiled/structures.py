@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
-from scoville.serving.compiled.jit import inlined, jit
+from scoville.serving.compiled.jit import inlined, jit, width
 from scoville.serving.compiled.records import config as C
 from scoville.serving.compiled.records import request as Q
 from scoville.serving.compiled.state import SUB_BITS, Ints
@@ -17,9 +15,7 @@ _MIX_2 = -7723592293110705685  # 0x94D049BB133111EB
 @inlined
 def gap_bin(ticks: int) -> int:
     """Bin of a gap: 64 to the octave, at most 1.6 % wide (as in HdrHistogram); below 128 ticks a bin each."""
-    shift = max(math.frexp(max(ticks, 1))[1] - 1 - SUB_BITS, 0)
-    if shift > 0 and ticks >> shift < 1 << SUB_BITS:  # rounded up to the next power of two
-        shift -= 1
+    shift = max(width(ticks | 1) - 1 - SUB_BITS, 0)
     return (shift << SUB_BITS) + (ticks >> shift)
 
 
@@ -40,7 +36,7 @@ def count_gaps(m: Ints, histogram: int, first: int, growth: int, steps: int, eac
     while done < steps:
         end = bin_end(at)
         more = steps - done
-        if growth > 0:
+        if first + (steps - 1) * growth >= end:  # not all of the rest in this bin
             more = min(more, (end - first - done * growth + growth - 1) // growth)
         m[histogram + at] += more * each
         done += more
