@@ -278,6 +278,12 @@ def test_pauses_beyond_the_clock() -> None:
         simulate(t, flat_engine(), Fleet(turns_follow=True))
 
 
+def test_pauses_that_add_up_beyond_the_clock() -> None:
+    t = hand([(0.0, 4, 4), (1.0, 4, 4), (2.0, 4, 4)])
+    with pytest.raises(DeploymentError, match=r"hand: the replay takes more than 6.67 days"):
+        simulate(t, flat_engine(), Fleet(users=1, think_s=3.9 * 86400))
+
+
 @pytest.mark.parametrize("replicas", [0, -1])
 def test_no_replicas(replicas: int) -> None:
     with pytest.raises(DeploymentError, match=f"replicas is {replicas}; expected a number >= 1"):

@@ -90,7 +90,8 @@ class EngineSettings:
             raise DeploymentError(f"engine: patience_s is {self.patience_s:g}; expected a number above 0")
         if not self.expert_imbalance_frac >= 1:
             raise DeploymentError(
-                f"engine: expert_imbalance_frac is {self.expert_imbalance_frac:g}; expected at least 1"
+                f"engine: expert_imbalance_frac is {self.expert_imbalance_frac:g}; expected at least 1, "
+                f"busiest over mean"
             )
         if self.prefix_cache and self.on_preemption == "swap":
             raise DeploymentError(

@@ -19,7 +19,10 @@ from scoville.serving.compiled.structures import push, request
 
 @jit
 def follow(m: Ints, r: int, at: int) -> None:
-    """Let a request arrive at an instant."""
+    """Let a request arrive at an instant, which may be beyond what the clock counts."""
+    if at < 0:
+        m[C.OUT_OF_TICKS] = 1
+        return
     m[C.ARRIVALS_SIZE] = push(m, m[C.ARRIVAL_KEYS], m[C.ARRIVAL_ITEMS], m[C.ARRIVALS_SIZE], at, r)
 
 

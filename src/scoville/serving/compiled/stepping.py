@@ -359,7 +359,7 @@ def _draw(m: Ints, f: Floats, g: int, began: int, ended: int, sequences: int, us
         _widen_bins(m, f)
     while m[g + G.BIN_UNTIL] <= began:
         m[g + G.BIN] += 1
-        m[g + G.BIN_UNTIL] += m[C.BIN_TICKS]
+        m[g + G.BIN_UNTIL] = _end_of_bin(m, m[g + G.BIN])
     at, bound, whole, origin = m[g + G.BIN], m[g + G.BIN_UNTIL], ended - began, began
     while began < ended:
         until = min(ended, bound)
@@ -369,7 +369,13 @@ def _draw(m: Ints, f: Floats, g: int, began: int, ended: int, sequences: int, us
         f[m[C.TIMELINE] + TIMELINE_BINS + at] += float(until - began) * (used + taken * share)
         began = until
         at += 1
-        bound += m[C.BIN_TICKS]
+        bound = _end_of_bin(m, at)
+
+
+@jit
+def _end_of_bin(m: Ints, at: int) -> int:
+    """When a bin of the timeline ends; the last one that the clock counts may end beyond it."""
+    return NEVER if at + 1 > NEVER // m[C.BIN_TICKS] else (at + 1) * m[C.BIN_TICKS]
 
 
 @jit
@@ -384,7 +390,7 @@ def _widen_bins(m: Ints, f: Floats) -> None:
     for i in range(m[C.GROUPS_COUNT]):
         g = m[C.GROUPS] + i * G.SIZE
         m[g + G.BIN] //= 2
-        m[g + G.BIN_UNTIL] = (m[g + G.BIN] + 1) * m[C.BIN_TICKS]
+        m[g + G.BIN_UNTIL] = _end_of_bin(m, m[g + G.BIN])
 
 
 @inlined
