@@ -46,7 +46,9 @@ class Arrivals:
         gaps = np.random.default_rng(_SEED).exponential(size=len(self.trace) - 1)
         arrival = np.concatenate([[0.0], np.cumsum(gaps)])
         return Arrivals(
-            replace(self.trace, arrival_s=arrival * (self.trace.duration_s / arrival[-1])), self.words, self.running_count
+            replace(self.trace, arrival_s=arrival * (self.trace.duration_s / arrival[-1])),
+            self.words,
+            self.running_count,
         )
 
 
