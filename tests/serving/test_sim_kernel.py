@@ -215,6 +215,14 @@ def test_a_better_class_displaces_in_the_middle_of_a_leap() -> None:
     assert done.requests[1].scheduled == 33
 
 
+def test_an_idle_rank_takes_a_batch_while_the_other_leaps() -> None:
+    """Static batches, two ranks: B comes to the idle one while A's rank decodes, and joins at the next step's start."""
+    work = workload(np.array([0, 25]), np.array([1, 1]), np.array([9, 1]))
+    s = EngineSettings(policy="static", token_budget=4, max_sequences=1, block_tokens=1)
+    done = compared(Case(work, flat_costs(10, 1, ranks=2), s, Fleet(), 10, 0))
+    assert done.requests[1].scheduled == 33
+
+
 def test_an_eviction_in_a_leap_may_let_a_prompt_in() -> None:
     """The last prompt is found in the cache but for its end, and 13 blocks are too many beside the decode's.
 

@@ -207,7 +207,7 @@ def arrive(m: Ints, r: int, now: int) -> None:
     elif (
         m[C.QUEUES] > 1
         or (alone and m[C.PATIENCE] > 0)
-        or (alone and m[l + L.COUNT] < m[C.MAX_SEQUENCES] and m[C.POLICY] != STATIC)
+        or (alone and m[l + L.COUNT] < m[C.MAX_SEQUENCES] and (m[C.POLICY] != STATIC or m[l + L.COUNT] == 0))
     ):
         cut(m, g, now)
 
