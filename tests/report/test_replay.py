@@ -292,6 +292,11 @@ def test_every_setting_of_engine_and_fleet_is_said() -> None:
         assert words in lines
 
 
+def test_one_replica_needs_no_word_on_routing() -> None:
+    alone = pooled(fleet=Fleet(routing="prefix_aware", balance_requests=64, balance_ratio=1.5))
+    assert not any("requests go" in line for line in circumstances(summary(alone)))
+
+
 def tried(load: float, ttft_s: float, tpot_s: float, *, met: bool) -> Tried:
     return Tried(load, load, load * 100, load, ttft_s, tpot_s, met)
 

@@ -101,12 +101,11 @@ def _fleet(p: PoolSummary) -> str:
     f = p.fleet
     said = []
     if f.replicas * p.lanes_count > 1:
-        said.append(f"requests go {_ROUTING[f.routing]}")
-    if f.routing == "prefix_aware":
-        said[-1] += (
+        unless = (
             f", unless loads differ by more than {f.balance_requests} requests and {f.balance_ratio:g} times (facts "
             f"router)"
         )
+        said.append(f"requests go {_ROUTING[f.routing]}{unless if f.routing == 'prefix_aware' else ''}")
     if f.queue_limit is not None:
         said.append(f"rejected where {f.queue_limit:,} wait")
     if f.autoscaling is not None:
