@@ -168,12 +168,12 @@ def _entries(file: _File) -> Iterator[tuple[str, str, dict[str, Any], str]]:
 
 
 def _known_by_name(subject: Subject, name: str, place: str, known: set[tuple[str, str]]) -> None:
-    """Refuse a user's fact of the site, of terms or of timing that nothing computes with: a typing error.
+    """Refuse a user's fact of the site, of terms, of timing or of serving that nobody knows by name: a typing error.
 
     The two subjects whose facts are named by chips take any name.
     """
     own = {n for s, n in known if s == subject.id}
-    if not own or subject.category not in ("site", "timing", "rule"):
+    if not own or subject.category not in ("site", "timing", "rule", "engine", "serving"):
         return  # a subject of the user's, or one that is only looked at
     if subject.id in ("timing-evidence", "timing-family"):
         return

@@ -16,7 +16,6 @@ from scoville.serving.settings import Fleet
 from scoville.serving.simulate import (
     Ints,
     gap_edges_s,
-    gathered,
     pool_of,
     refuse_what_never_fits,
     requests_of,
@@ -71,10 +70,9 @@ def disaggregate(
     n = len(trace)
     work = requests_of(trace, prefill, prefill_fleet)
     output = work.output
-    first_parts = run(replace(work, output=np.ones(n, np.int64)), prefill, prefill_fleet)
-    if any(c.out_of_ticks for _, c in first_parts):
+    one, first_parts = run(replace(work, output=np.ones(n, np.int64)), prefill, prefill_fleet)
+    if any(c.out_of_ticks for c in first_parts):
         raise DeploymentError(too_long(trace))
-    one = gathered(first_parts, n)
     arrives = _sent(work.prompt, one["finish"], one["lane"] % prefill_fleet.replicas, prefill, link)
     goes_on = np.flatnonzero((one["outcome"] == FINISHED) & (output > 1))
     order = goes_on[np.argsort(arrives[goes_on], kind="stable")]
@@ -95,10 +93,9 @@ def disaggregate(
             got=np.ones(len(order), np.int64),
             token_at=one["first"][order],
         )
-        second_parts = run(later, calm, decode_fleet)
-        if any(c.out_of_ticks for _, c in second_parts):
+        found, second_parts = run(later, calm, decode_fleet)
+        if any(c.out_of_ticks for c in second_parts):
             raise DeploymentError(too_long(trace))
-        found = gathered(second_parts, len(order))
         for name in ("finish", "outcome"):
             two[name][order] = found[name]
         two["max_gap"][order] = found["max_gap"]
@@ -106,7 +103,7 @@ def disaggregate(
             two[name][order] += found[name]
         parts.append(second_parts)
         pools.append(("decode", decode, decode_fleet, second_parts))
-    end = max(int(c.end) for some in parts for _, c in some)
+    end = max(c.end for some in parts for c in some)
     made = tuple(pool_of(name, engine, fleet, some, end) for name, engine, fleet, some in pools)
     shares = [one["share"]]
     if len(order):
@@ -116,7 +113,7 @@ def disaggregate(
     return Replay(
         pools=made,
         duration_s=made[0].replica_s / prefill_fleet.replicas if not prefill_fleet.autoscaling else _seconds(end),
-        outcome=two["outcome"].astype(np.int8),
+        outcome=two["outcome"],
         share_frac=sum(
             (s / s.sum() * (p.chip_s / chip_s) for s, p in zip(shares, made, strict=True) if s.sum() > 0), np.zeros(n)
         ),
@@ -124,7 +121,7 @@ def disaggregate(
         output_tokens=trace.output_tokens,
         client_ids=trace.client_ids,
         gap_s=gap_edges_s(),
-        gap_count=np.sum([c.histogram for some in parts for _, c in some], axis=0),
+        gap_count=np.sum([c.histogram for some in parts for c in some], axis=0),
         preemptions_count=two["preemptions"],
         retries_count=two["retries"],
         cached_tokens=one["cached"],

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from scoville.errors import DeploymentError, nearest
-from scoville.facts import Facts
+from scoville.errors import DeploymentError, FactError, nearest
+from scoville.facts import Fact, Facts
 
 POLICIES = ("decode_first", "prefill_first", "static")
 RESERVATIONS = ("preempt", "full")
@@ -103,26 +103,38 @@ class EngineSettings:
 def preset(name: str, facts: Facts) -> EngineSettings:
     """The defaults of an engine family and the weights of fairness, as the facts have them.
 
-    Raises DeploymentError naming the nearest for an unknown family.
+    Raises DeploymentError naming the nearest for an unknown family, FactError for a default that cannot be.
     """
-    known = [id.removeprefix(_ENGINE) for id in facts.subjects("engine")]
+    known = {id.removeprefix(_ENGINE): id for id in facts.subjects("engine")}
     if name not in known:
         raise DeploymentError(f"engine: unknown preset '{name}'; {nearest(name, known)}")
 
-    def default(fact: str) -> Any:
-        return facts.get(_ENGINE + name, fact).value
+    def default(fact: str) -> Fact:
+        return facts.get(known[name], fact)
 
+    asynchronous = default("asynchronous")
+    if asynchronous.value not in ("yes", "no"):
+        raise FactError(f"{asynchronous.place} value is '{asynchronous.value}'; expected yes or no")
+    policy: Any = default("policy").value
+    reservation: Any = default("reservation").value
     return EngineSettings(
         name=name,
-        policy=default("policy"),
-        reservation=default("reservation"),
-        token_budget=int(default("token_budget")),
-        max_sequences=int(default("max_sequences")),
-        block_tokens=int(default("block_tokens")),
-        asynchronous=default("asynchronous") == "yes",
-        input_weight=int(facts.get("fairness", "input_weight").number),
-        output_weight=int(facts.get("fairness", "output_weight").number),
+        policy=policy,
+        reservation=reservation,
+        token_budget=whole(default("token_budget")),
+        max_sequences=whole(default("max_sequences")),
+        block_tokens=whole(default("block_tokens")),
+        asynchronous=asynchronous.value == "yes",
+        input_weight=whole(facts.get("fairness", "input_weight")),
+        output_weight=whole(facts.get("fairness", "output_weight")),
     )
+
+
+def whole(fact: Fact) -> int:
+    """A fact that counts something. Raises FactError naming its place for a fraction."""
+    if fact.number != int(fact.number):
+        raise FactError(f"{fact.place} value is {fact.number:g}; expected a whole number")
+    return int(fact.number)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

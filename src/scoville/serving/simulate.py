@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from scoville.serving.workload import Workload, workload
 from scoville.traffic import Trace, prefix_blocks
 
 if TYPE_CHECKING:
-    from scoville.serving.compiled import Compiled
+    from scoville.serving.compiled import Columns, Compiled
 
 Ints = NDArray[np.int64]
 Array = NDArray[np.float64]
@@ -44,23 +44,22 @@ def simulate(
     if trace.duration_s > LONGEST_S:
         raise DeploymentError(too_long(trace))
     work = requests_of(trace, one, fleet)
-    parts = run(work, one, fleet, leap=leap, threads=threads)
-    if any(c.out_of_ticks for _, c in parts):
+    found, parts = run(work, one, fleet, leap=leap, threads=threads)
+    if any(c.out_of_ticks for c in parts):
         raise DeploymentError(too_long(trace))
-    found = gathered(parts, len(work))
-    end = int(found["end"])
+    end = max(c.end for c in parts)
     pool = pool_of("serving", one, fleet, parts, end)
     share = found["share"]
     return Replay(
         pools=(pool,),
         duration_s=end * _SECONDS,
-        outcome=found["outcome"].astype(np.int8),
+        outcome=found["outcome"],
         share_frac=share / share.sum() if share.sum() > 0 else share,
         input_tokens=trace.input_tokens,
         output_tokens=trace.output_tokens,
         client_ids=trace.client_ids,
         gap_s=gap_edges_s(),
-        gap_count=np.sum([c.histogram for _, c in parts], axis=0),
+        gap_count=np.sum([c.histogram for c in parts], axis=0),
         preemptions_count=found["preemptions"],
         retries_count=found["retries"],
         cached_tokens=found["cached"],
@@ -72,17 +71,21 @@ def times_s(trace: Trace, arrival: Ints, scheduled: Ints, first: Ints, finish: I
     """A replay's times from instants in ticks; NaN for what was never served."""
     served = finish >= 0
 
-    def since(later: Ints) -> Array:
-        return np.where(served, (later - arrival) * _SECONDS, np.nan)
+    def seconds(ticks: Ints, known: NDArray[np.bool_], since: float = 0.0) -> Array:
+        values = ticks * _SECONDS
+        values += since
+        values[~known] = np.nan
+        return values
 
-    answers = np.maximum(trace.output_tokens.astype(np.int64) - 1, 1)
+    tpot = seconds(finish - first, served)
+    tpot /= np.maximum(trace.output_tokens - 1, 1)
     return {
-        "arrival_s": np.where(arrival >= 0, float(trace.arrival_s[0]) + arrival * _SECONDS, np.nan),
-        "queue_s": since(scheduled),
-        "ttft_s": since(first),
-        "tpot_s": np.where(served, (finish - first) / answers * _SECONDS, np.nan),
-        "max_gap_s": np.where(served, max_gap * _SECONDS, np.nan),
-        "end_s": since(finish),
+        "arrival_s": seconds(arrival, arrival >= 0, float(trace.arrival_s[0])),
+        "queue_s": seconds(scheduled - arrival, served),
+        "ttft_s": seconds(first - arrival, served),
+        "tpot_s": tpot,
+        "max_gap_s": seconds(max_gap, served),
+        "end_s": seconds(finish - arrival, served),
     }
 
 
@@ -184,11 +187,13 @@ def _numbered(values: NDArray[np.integer]) -> Ints:
     return np.asarray(np.unique(values, return_inverse=True)[1], np.int64)
 
 
-Parts = Sequence[tuple[slice, "Compiled"]]
+def run(
+    work: Workload, one: Engine, fleet: Fleet, *, leap: bool = True, threads: int | None = None
+) -> tuple[Columns, Sequence[Compiled]]:
+    """Run the compiled simulator: replicas by themselves, in parallel, where nothing ties them to one another.
 
-
-def run(work: Workload, one: Engine, fleet: Fleet, *, leap: bool = True, threads: int | None = None) -> Parts:
-    """Run the compiled simulator: replicas by themselves, in parallel, where nothing ties them to one another."""
+    What the requests saw, and what each part of the fleet did.
+    """
     from scoville.serving import compiled
 
     apart = (
@@ -198,37 +203,23 @@ def run(work: Workload, one: Engine, fleet: Fleet, *, leap: bool = True, threads
     )
     count = fleet.replicas if apart else 1
     small = replace(fleet, replicas=1) if apart else fleet
+    numbers = np.arange(len(work))
+    found = compiled.columns(len(work))
 
-    def part(k: int) -> tuple[slice, Compiled]:
+    def part(k: int) -> Compiled:
         mine = slice(k, None, count)
-        own = work if count == 1 else work.part(mine)
-        numbers = np.arange(len(work))[mine]
-        return mine, compiled.replay(
-            own, one.costs, one.settings, small, one.cache_blocks, one.sequence_blocks,
-            leap=leap, numbers=numbers,
+        return compiled.replay(
+            work if count == 1 else work.part(mine),
+            one.costs, one.settings, small, one.cache_blocks, one.sequence_blocks,
+            leap=leap, numbers=numbers[mine], into={name: values[mine] for name, values in found.items()},
         )  # fmt: skip
 
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(part, range(min(count, len(work)))))
+        return found, list(pool.map(part, range(min(count, len(work)))))
 
 
-def gathered(parts: Parts, n: int) -> dict[str, NDArray[Any]]:
-    """The columns of a run, put together, shape (n,), and its `end`."""
-    columns = (
-        "arrival", "lane", "scheduled", "first", "finish", "max_gap", "preemptions", "retries", "cached", "outcome",
-    )  # fmt: skip
-    found: dict[str, NDArray[Any]] = {name: np.empty(n, np.int64) for name in columns}
-    found["share"] = np.empty(n)
-    for mine, c in parts:
-        for name, values in found.items():
-            values[mine] = getattr(c, name)
-    found["end"] = np.array(max(c.end for _, c in parts))
-    return found
-
-
-def pool_of(name: str, one: Engine, fleet: Fleet, parts: Parts, end: int) -> Pool:
+def pool_of(name: str, one: Engine, fleet: Fleet, made: Sequence[Compiled], end: int) -> Pool:
     """What the replicas of a run did until `end`, in ticks."""
-    made = [c for _, c in parts]
     bin_ticks = max(c.bin_ticks for c in made)
     timeline = np.sum([_in_bins(c, bin_ticks) for c in made], axis=0)
     used = -(-end // bin_ticks)

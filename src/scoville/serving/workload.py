@@ -48,9 +48,7 @@ class Workload:
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         at = np.repeat(starts - offsets[:-1], counts) + np.arange(offsets[-1])
         columns = {
-            f.name: np.ascontiguousarray(getattr(self, f.name)[mine])
-            for f in fields(self)
-            if f.name not in ("ids", "offsets", "id_tokens")
+            f.name: getattr(self, f.name)[mine] for f in fields(self) if f.name not in ("ids", "offsets", "id_tokens")
         }
         return Workload(**columns, ids=self.ids[at], offsets=offsets, id_tokens=self.id_tokens)
 
@@ -76,7 +74,7 @@ def workload(
     n = len(arrival)
 
     def column(given: Ints | None, value: int) -> Ints:
-        return np.full(n, value, np.int64) if given is None else np.ascontiguousarray(given, np.int64)
+        return np.broadcast_to(np.int64(value), n) if given is None else np.ascontiguousarray(given, np.int64)
 
     return Workload(
         arrival=column(arrival, 0),

@@ -13,14 +13,11 @@ from scoville.traffic.trace import Trace
 
 Blocks = tuple[NDArray[np.int64], NDArray[np.int64], int]
 
-# A table of all ids from the smallest to the largest is made where it has at most so many entries per id: no sorting.
-_TABLE_PER_ID = 8
-
 
 def prefix_blocks(trace: Trace, block_tokens: int) -> Blocks | None:
     """(ids, offsets, tokens per id): request i's full blocks are ids[offsets[i]:offsets[i + 1]], from its first token.
 
-    ids are flat, int64, numbered 0 to m - 1 without gaps; offsets have shape (n + 1,).
+    ids are flat, int64, from 0 to below len(ids); offsets have shape (n + 1,).
 
     With block hashes they are those of the trace, of its prompts and in its block size, which has to be a multiple of
     `block_tokens`; a last block that is part-filled is left out. Else they are made from conversations, in blocks of
@@ -51,21 +48,18 @@ def _from_hashes(trace: Trace, hashes: NDArray[np.int64], offsets: NDArray[np.in
     counts = np.diff(offsets)
     full = np.minimum(counts, trace.input_tokens // trace.block_tokens)
     part = np.flatnonzero(counts > full)  # at most one block is part-filled: a request has no more than its tokens fill
-    return _dense(np.delete(hashes, offsets[part + 1] - 1)), _cut(full), trace.block_tokens
+    return _small(np.delete(hashes, offsets[part + 1] - 1)), _cut(full), trace.block_tokens
 
 
-def _dense(ids: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The ids numbered from 0 without gaps, in their order."""
+def _small(ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The ids in their order, from 0 to below their number; without sorting where they span no more than that."""
     if len(ids) == 0:
         return ids
     low, high = int(ids.min()), int(ids.max())
-    if high - low >= _TABLE_PER_ID * len(ids):
+    if high - low >= len(ids):
         return np.unique(ids, return_inverse=True)[1].astype(np.int64)
-    table = np.zeros(high - low + 1, dtype=np.int64)
-    table[ids - low] = 1
-    np.cumsum(table, out=table)
-    table -= 1
-    return table[ids - low]
+    ids -= low
+    return ids
 
 
 def _from_turns(trace: Trace, parent: NDArray[np.int64], block_tokens: int) -> Blocks:

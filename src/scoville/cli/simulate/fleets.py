@@ -85,7 +85,7 @@ def fleets(o: FleetOptions, facts: Facts) -> tuple[Fleet, ...]:
 
     Two pools are routed to the least loaded if nothing was said, and answers are, where prompts go by their prefixes.
     """
-    from scoville.serving.settings import ROUTINGS, Fleet
+    from scoville.serving.settings import ROUTINGS, Fleet, whole
 
     routing = choice(o.routing, ROUTINGS, "--routing") or ("least_loaded" if o.two_pools else "round_robin")
     scaling, most = _autoscaling(o.autoscale, facts) if o.autoscale is not None else (None, None)
@@ -100,8 +100,8 @@ def fleets(o: FleetOptions, facts: Facts) -> tuple[Fleet, ...]:
         seed=o.seed,
     )
     if routing == "prefix_aware":
-        requests, ratio = (facts.get("router", f"balance_{name}").number for name in ("absolute", "relative"))
-        one = replace(one, balance_requests=int(requests), balance_ratio=ratio)
+        requests, ratio = (facts.get("router", f"balance_{name}") for name in ("absolute", "relative"))
+        one = replace(one, balance_requests=whole(requests), balance_ratio=ratio.number)
     if not o.two_pools or o.prefill_replicas is None or o.decode_replicas is None:
         return (one,)
     second = "least_loaded" if routing == "prefix_aware" else one.routing

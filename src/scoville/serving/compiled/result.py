@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,17 +29,23 @@ _COLUMNS = {
     "retries": Q.RETRIES,
     "cached": Q.CACHED,
     "lane": Q.LANE,
-    "phase": Q.PHASE,
+    "outcome": Q.PHASE,
     "share": Q.SHARE,
 }
-OUTCOMES = ("finished", "rejected", "abandoned", "never came")
+Columns = Mapping[str, NDArray[Any]]
+
+
+def columns(n: int) -> Columns:
+    """Room for what n requests see, arrays of shape (n,), by the names of `Compiled`."""
+    kinds = {"outcome": np.int8, "share": np.float64}
+    return {name: np.empty(n, kinds.get(name, np.int64)) for name in _COLUMNS}
 
 
 @dataclass(frozen=True, eq=False)
 class Compiled:
     """What every request saw, in ticks, arrays of shape (n,); -1 for what never was.
 
-    outcome   position in OUTCOMES; cached: tokens found in the prefix cache at the first admission
+    outcome   position in serving.replay.OUTCOMES; cached: tokens found in the prefix cache at the first admission
     share     replica ticks that a request is charged with
     timeline  ticks x sequences, ticks x blocks by bins of `bin_ticks`, shape (2, bins)
     work      see costs.WORK, over the run; without idling
@@ -52,7 +60,7 @@ class Compiled:
     preemptions: Ints
     retries: Ints
     cached: Ints
-    outcome: Ints
+    outcome: NDArray[np.int8]
     share: Floats
     histogram: Ints
     timeline: Floats
@@ -90,29 +98,23 @@ def replay(
     *,
     leap: bool = True,
     numbers: Ints | None = None,
+    into: Columns | None = None,
 ) -> Compiled:
     """Replay on the replicas of a fleet. `leap = False` takes every step by itself. `numbers` are those that random
-    numbers depend on, the positions if left out.
+    numbers depend on, the positions if left out; `into` is where the columns are written, new ones if left out.
     """
     own = np.arange(len(work)) if numbers is None else numbers
     m = state.allocate(work, own, costs, settings, fleet, cache_blocks, sequence_blocks, leap=leap)
     f = m.view(np.float64)
     loop.run(m, f)
-    request = m[m[C.REQUESTS] :].reshape(len(work), Q.SIZE)
-    columns = np.empty((len(_COLUMNS), len(work)), np.int64)
-    for part in state.parts(len(work)):
-        columns[:, part] = request[part][:, list(_COLUMNS.values())].T
-    of = dict(zip(_COLUMNS, columns, strict=True))
+    of = columns(len(work)) if into is None else into
+    _read_requests(m, f, of)
 
     def floats(position: int, size: int) -> Floats:
         return f[m[position] :][:size]
 
-    lane, outcome, share = of.pop("lane"), of.pop("phase"), of.pop("share")
     return Compiled(
         **of,
-        lane=np.where(lane < 0, -1, (lane - m[C.LANES]) // L.SIZE),
-        outcome=outcome - state.FINISHED,
-        share=share.view(np.float64),
         histogram=m[m[C.HISTOGRAM] :][: state.HISTOGRAM_BINS].copy(),
         timeline=floats(C.TIMELINE, 2 * state.TIMELINE_BINS).reshape(2, -1).copy(),
         bin_ticks=int(m[C.BIN_TICKS]),
@@ -130,3 +132,21 @@ def replay(
         + costs.work_head * float(m[C.SAMPLED_SUM])
         + floats(C.SUMS, costs.size) @ costs.work_v,
     )
+
+
+def _read_requests(m: Ints, f: Floats, of: Columns) -> None:
+    """The columns out of the records of the requests."""
+    n = len(of["lane"])
+    request, floats = (x[m[C.REQUESTS] :].reshape(n, Q.SIZE) for x in (m, f))
+    lanes = int(m[C.LANES])
+    for part in state.parts(n):
+        for name, field in _COLUMNS.items():
+            if name == "share":
+                of[name][part] = floats[part, field]
+            elif name == "outcome":
+                of[name][part] = request[part, field] - state.FINISHED
+            elif name == "lane":
+                of[name][part] = (request[part, field] - lanes) // L.SIZE
+            else:
+                of[name][part] = request[part, field]
+    np.maximum(of["lane"], -1, out=of["lane"])

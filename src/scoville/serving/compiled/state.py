@@ -221,9 +221,15 @@ def _fill_requests(request: Ints, work: Workload, numbers: Ints, first_id: int) 
     ]  # fmt: skip
     if first_id >= 0:
         columns += [(Q.FIRST_ID, work.offsets[:-1] + first_id), (Q.IDS, np.diff(work.offsets))]
+    own = []
+    for field, column in columns:
+        if column.strides == (0,):  # one value for all
+            blank[field] = column[0]
+        else:
+            own.append((field, column))
     for part in parts(len(work)):
         request[part] = blank
-        for field, column in columns:
+        for field, column in own:
             request[part, field] = column[part]
     children = np.flatnonzero(work.parent >= 0)
     children = children[np.argsort(work.parent[children], kind="stable")]
