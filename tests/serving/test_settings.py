@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from scoville.errors import DeploymentError
-from scoville.serving.settings import Autoscaling, EngineSettings, Failure, Fleet, Speculation
+from scoville import facts
+from scoville.errors import DeploymentError, FactError, ScovilleError
+from scoville.facts import Facts
+from scoville.serving.settings import Autoscaling, EngineSettings, Failure, Fleet, Speculation, preset
 
 ENGINE: dict[str, Any] = {"token_budget": 8192, "max_sequences": 1024, "block_tokens": 16}
 SCALING: dict[str, Any] = {"least": 1, "interval_s": 1.0, "requests_per_replica": 1, "startup_s": 1.0}
@@ -111,3 +115,66 @@ def test_fleets_that_cannot_be(changes: dict[str, Any], message: str) -> None:
 def test_scaling_that_cannot_be(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(DeploymentError, match=message):
         Autoscaling(**{**SCALING, **changes})
+
+
+MINE = """
+[mine]
+category = "engine"
+[mine.policy]
+value = "static"
+[mine.reservation]
+value = "full"
+[mine.token_budget]
+value = 4096
+[mine.max_sequences]
+value = 512
+[mine.block_tokens]
+value = 64
+[mine.asynchronous]
+value = "no"
+"""
+
+
+def with_own(tmp_path: Path, text: str) -> Facts:
+    said = re.sub("(value = .*)", r'\1\nsource = "us"\nas_of = "2026"\nkind = "measured"', text)
+    (tmp_path / "mine.toml").write_text(said)
+    return facts.load([tmp_path / "mine.toml"])
+
+
+def test_an_engine_of_ones_own_is_a_preset(tmp_path: Path) -> None:
+    made = preset("mine", with_own(tmp_path, MINE))
+    assert (made.name, made.policy, made.reservation, made.asynchronous) == ("mine", "static", "full", False)
+    assert (made.token_budget, made.max_sequences, made.block_tokens) == (4096, 512, 64)
+
+
+@pytest.mark.parametrize(
+    ("said", "meant", "message"),
+    [
+        (
+            "value = 512",
+            "value = 512.5",
+            r"mine.toml:\d+: \[mine.max_sequences\] value is 512.5; expected a whole number",
+        ),
+        ("value = 512", 'value = "many"', "max_sequences. value is many; expected a whole number"),
+        ('"no"', '"maybe"', r"\[mine.asynchronous\] value is 'maybe'; expected yes or no"),
+        ('"static"', '"fifo"', "engine: policy is 'fifo'; allowed: decode_first, prefill_first, static"),
+    ],
+)
+def test_own_defaults_that_cannot_be(tmp_path: Path, said: str, meant: str, message: str) -> None:
+    with pytest.raises(ScovilleError, match=message):
+        preset("mine", with_own(tmp_path, MINE.replace(said, meant)))
+
+
+@pytest.mark.parametrize(
+    ("subject", "name"),
+    [
+        ("engine-vllm", "tokenbudget"),
+        ("router", "balance_absolut"),
+        ("fairness", "weight"),
+        ("kv-transfer", "share"),
+        ("replica", "start"),
+    ],
+)
+def test_a_typing_error_in_a_fact_of_serving_is_found(tmp_path: Path, subject: str, name: str) -> None:
+    with pytest.raises(FactError, match=rf"\[{subject}.{name}\]: nothing is computed with a fact of that name"):
+        with_own(tmp_path, f"[{subject}.{name}]\nvalue = 1\n")

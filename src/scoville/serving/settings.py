@@ -131,10 +131,10 @@ def preset(name: str, facts: Facts) -> EngineSettings:
 
 
 def whole(fact: Fact) -> int:
-    """A fact that counts something. Raises FactError naming its place for a fraction."""
-    if fact.number != int(fact.number):
-        raise FactError(f"{fact.place} value is {fact.number:g}; expected a whole number")
-    return int(fact.number)
+    """A fact that counts something. Raises FactError naming its place for a fraction or a text."""
+    if isinstance(fact.value, str) or fact.value != int(fact.value):
+        raise FactError(f"{fact.place} value is {fact.value}; expected a whole number")
+    return int(fact.value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
