@@ -62,7 +62,7 @@ def test_whatever_is_computed_with_has_a_domain(bundled: Facts, all_facts: list[
         return names.domain(bundled.subject(f.subject).category, f.subject, f.name) is not None
 
     read = {"site", "terms-hyperscaler", "terms-neocloud", "efficiency", "launch", "collective", "engine", "power"}
-    read |= {"uncertainty", "default-link", "default-power", "default-range", *CHIPS, *ENGINES}
+    read |= {"systolic", "uncertainty", "default-link", "default-power", "default-range", *CHIPS, *ENGINES}
     read |= {"router", "fairness", "speculation", "kv-transfer", "replica"}
     assert {f.subject for f in all_facts if bounded(f) and not isinstance(f.value, str)} == read
 

@@ -110,6 +110,7 @@ def _microarchitecture(newest: Mapping[str, Fact]) -> Microarchitecture | None:
         clock=clock,
         sram_per_slice=newest.get("sram_per_slice"),
         sram_bandwidth_per_slice=newest.get("sram_bandwidth_per_slice"),
+        vector_rate=newest.get("vector_rate"),
     )
 
 

@@ -88,7 +88,10 @@ class LinkLevel:
 
 @dataclass(frozen=True, slots=True)
 class Microarchitecture:
-    """What is inside, for the systolic timer: arrays of rows x columns MACs, clock, on-chip memory, spares."""
+    """What is inside, for the systolic timer: arrays of rows x columns MACs, clock, on-chip memory, spares.
+
+    `vector_rate` is what the vector units of the whole chip do.
+    """
 
     slices: Fact | None
     arrays_per_slice: Fact
@@ -98,6 +101,7 @@ class Microarchitecture:
     clock: Fact
     sram_per_slice: Fact | None
     sram_bandwidth_per_slice: Fact | None
+    vector_rate: Fact | None = None
 
 
 @dataclass(frozen=True, slots=True)

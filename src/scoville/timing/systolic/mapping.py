@@ -1,0 +1,252 @@
+"""How a matrix product is laid out on slices, arrays and on-chip memory, and what each layout takes.
+
+The search tries every split over slices, every dataflow and every loop order over on-chip tiles, and takes the fastest
+(as Timeloop, Parashar et al. 2019, and LLMCompass, Zhang et al. 2024, do with more levels).
+
+Dataflows (Chen et al. 2016, "Eyeriss", section III; Samajdar et al. 2018, "SCALE-Sim", table III): the stationary
+operand fills an array fold by fold, the others stream through it.
+
+    dataflow   rows hold   columns hold   streams for
+    weight     K           N              M vectors
+    input      K           M              N vectors
+    output     M           N              K vectors
+
+A fold takes the longer of its stream and of loading the next one behind it, R cycles (a TPU v1 "holds one 64 KiB tile
+of weights plus one for double buffering, to hide the 256 cycles it takes to shift a tile in": Jouppi et al. 2017,
+section 2); what the first and the last cannot hide is `Hardware.fill_cycles_count`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoville.timing.systolic.hardware import Hardware
+from scoville.transformer.architecture import Format
+
+Array = NDArray[np.float64]
+Dataflow = Literal["weight", "input", "output"]
+Resident = Literal["input", "weight", "output"]
+RESIDENTS: tuple[Resident, ...] = ("input", "weight", "output")
+_SUM_BYTES = 4.0  # partial sums are fp32
+_NO_ROOM = 1e12
+_BLOCK = 8192
+_PROBES = 257
+_OUT_BYTES = 2.0  # results are bf16, as in transformer.blocks
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """One layout: slices that split batch, M, N and K; arrays that share a fold's stream; what stays where.
+
+    `resident` is what the on-chip tile keeps while the other operands pass: all of K of some rows of the input, all of
+    K of some columns of the weights, or a tile of sums.
+    """
+
+    batch_count: int
+    m_count: int
+    n_count: int
+    k_count: int
+    stream_count: int
+    dataflow: Dataflow
+    resident: Resident
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """Seconds of a product on each level, shape (m,); `total_s` is the longest plus what pipelining cannot hide."""
+
+    array_s: Array
+    sram_s: Array
+    memory_s: Array
+    total_s: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """`batch` products of m x k activations with k x n weights each; m and batch have shape (m,)."""
+
+    m_count: Array
+    batch_count: Array
+    n_count: int
+    k_count: int
+    weight: Format
+    activation: Format
+
+
+def layouts(
+    hw: Hardware, product: Product, *, batched: bool, only: Collection[Mapping] | None = None
+) -> Iterator[tuple[Mapping, Levels]]:
+    """Every layout of the product, or `only` these, with its time.
+
+    Slices take whole products of a batch only where `batched`.
+    """
+    depth, beat = hw.pace(product.weight, product.activation)
+    for splits in _splits(hw.slices_count, 4 if batched else 3):
+        e, a, b, c = splits if batched else (1, *splits)
+        wanted = [
+            Mapping(e, a, b, c, streams, dataflow, resident)
+            for resident in RESIDENTS
+            for dataflow, streams in _flows(hw.arrays_count)
+        ]
+        if only is not None:
+            wanted = [x for x in wanted if x in only]
+        if not wanted:
+            continue
+        part = _Part(hw, product, e, a, b, c, depth, beat)
+        for resident in dict.fromkeys(x.resident for x in wanted):
+            m_tiles, n_tiles = part.tiles(resident)
+            memory_s = part.memory_s(m_tiles, n_tiles)
+            for mapping in wanted:
+                if mapping.resident == resident:
+                    work = part.work(mapping.dataflow, mapping.stream_count, m_tiles, n_tiles)
+                    yield mapping, part.levels(work, m_tiles, n_tiles, memory_s)
+
+
+def fastest_s(hw: Hardware, product: Product, *, batched: bool = False) -> Array:
+    """Seconds of the best layout at every m, shape (m,), for m in ascending order.
+
+    Many m are searched in blocks: all layouts at some of a block's m, then at all of them those that won.
+    """
+    best = np.full(product.m_count.shape, np.inf)
+    for start in range(0, len(best), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        block = replace(product, m_count=product.m_count[part], batch_count=product.batch_count[part])
+        winners = _winners(hw, block, batched) if len(block.m_count) > 2 * _PROBES else None
+        for _, levels in layouts(hw, block, batched=batched, only=winners):
+            np.minimum(best[part], levels.total_s, out=best[part])
+    return best
+
+
+def _winners(hw: Hardware, block: Product, batched: bool) -> set[Mapping]:
+    """The layouts that are best at one of the block's probes."""
+    at = np.linspace(0, len(block.m_count) - 1, _PROBES).round().astype(int)
+    probe = replace(block, m_count=block.m_count[at], batch_count=block.batch_count[at])
+    found = list(layouts(hw, probe, batched=batched))
+    return {found[i][0] for i in np.argmin(np.stack([levels.total_s for _, levels in found]), axis=0)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What one dataflow does in a slice: array time, steps of its pipeline, bytes between arrays and on-chip memory."""
+
+    array_s: Array
+    steps: Array
+    moved: Array | float
+
+
+class _Part:
+    """The part of a product that one slice works on."""
+
+    def __init__(
+        self, hw: Hardware, product: Product, e: int, a: int, b: int, c: int, depth: float, beat: float
+    ) -> None:
+        self.hw, self.product, self.beat, self.depth, self.k_split = hw, product, beat, depth, c
+        self.m = np.maximum(product.m_count / a, 1.0)
+        self.n, self.k = -(-product.n_count // b), -(-product.k_count // c)
+        self.batch = product.batch_count if e == 1 else np.ceil(product.batch_count / e)
+        self.w, self.a = product.weight.size_bytes, product.activation.size_bytes
+        self.rows_k = hw.rows_count * depth  # elements of K that an array holds
+        self.k_folds = float(np.ceil(self.k / self.rows_k))
+        self.n_folds = -(-self.n // hw.columns_count)
+        self.inputs, self.weights = self.m * (self.k * self.a), self.k * self.n * self.w
+        self.results = self.m * (self.n * _OUT_BYTES)
+        self.sums = self.results + self.m * (self.n * 2 * _SUM_BYTES * (self.k_folds - 1))
+
+    def tiles(self, resident: Resident) -> tuple[Array, Array]:
+        """Tiles of M and of N that the on-chip memory divides the part into.
+
+        Input tiles are read once, and weights once per tile of M; likewise the other way round. What passes is buffered
+        twice, one array depth of K at a time, so that the next panel loads behind the present one.
+        """
+        hw, a, w = self.hw, self.a, self.w
+        panel = 2 * min(self.k, self.rows_k)
+        whole = np.ones_like(self.m)
+        if resident == "input":
+            width = min(self.n, hw.columns_count * hw.arrays_count)
+            rows = (hw.sram_bytes - panel * width * w) / (self.k * a + _SUM_BYTES * width)
+            return _tiles(self.m, rows), whole
+        if resident == "weight":
+            height = np.minimum(self.m, float(hw.rows_count))
+            columns = (hw.sram_bytes - panel * height * a) / (self.k * w + _SUM_BYTES * height)
+            return whole, _tiles(whole * self.n, columns)
+        # Sums of rows x columns: traffic a / columns + w / rows is least where rows : columns is w : a.
+        scale = (np.sqrt(panel**2 / 4 + hw.sram_bytes / (a * w)) - panel / 2) / 2
+        columns = np.full_like(self.m, min(scale * a, self.n))
+        rows = np.minimum((hw.sram_bytes - panel * w * columns) / (_SUM_BYTES * columns + panel * a), self.m)
+        left = hw.sram_bytes - panel * a * np.maximum(rows, 1.0)
+        columns = np.minimum(left / (_SUM_BYTES * np.maximum(rows, 1.0) + panel * w), self.n)
+        return _tiles(self.m, rows), _tiles(whole * self.n, columns)
+
+    def memory_s(self, m_tiles: Array, n_tiles: Array) -> Array:
+        """Off-chip traffic of the whole chip: slices that need the same operand get it from one read."""
+        p, moved = self.product, np.zeros(1)
+        if "weights" in self.hw.off_chip:
+            moved = moved + p.k_count * p.n_count * self.w * m_tiles
+        if "activations" in self.hw.off_chip:
+            moved = moved + p.m_count * (p.k_count * self.a * n_tiles + p.n_count * _OUT_BYTES)
+        return p.batch_count * moved / self.hw.stream_bytes_per_s
+
+    def work(self, dataflow: Dataflow, streams: int, m_tiles: Array, n_tiles: Array) -> _Work:
+        """The arrays' part. Tiles cut the stream of a dataflow, and with it the reuse of its folds, into pieces."""
+        hw, m, n, k = self.hw, self.m, self.n, self.k
+        fed = np.isfinite(hw.sram_bytes_per_s)
+        moved: Array | float = 0.0
+        pieces: Array | float
+        stream: Array | float
+        if dataflow == "weight":
+            folds: Array | float = self.k_folds * self.n_folds
+            stream, pieces = m * self.beat, m_tiles * streams
+            if fed:
+                moved = self.inputs * self.n_folds + self.weights * pieces + self.sums
+        elif dataflow == "input":
+            m_folds = np.ceil(m / hw.columns_count)
+            folds, stream, pieces = self.k_folds * m_folds, n * self.beat, n_tiles * streams
+            if fed:
+                moved = self.inputs * pieces + self.weights * m_folds + self.sums
+        else:
+            m_folds = np.ceil(m / hw.rows_count)
+            folds, stream, pieces = m_folds * self.n_folds, k * self.beat / self.depth, 1.0
+            if fed:
+                moved = self.inputs * self.n_folds + self.weights * m_folds + self.results
+        rounds = np.ceil(self.batch * folds * pieces / hw.arrays_count)
+        each = np.maximum(np.maximum(stream / pieces, self.beat) / hw.compute_frac, hw.rows_count)
+        cycles = rounds * each
+        return _Work(cycles / hw.clock_count_per_s, np.maximum(cycles / hw.rows_count, 1.0), moved)
+
+    def levels(self, work: _Work, m_tiles: Array, n_tiles: Array, memory_s: Array) -> Levels:
+        """Time on each level. A pipeline takes its longest level throughout and the others once, at its ends."""
+        hw, array_s, sram_s = self.hw, work.array_s, np.zeros(1)
+        if np.isfinite(hw.sram_bytes_per_s):
+            arriving = self.weights * m_tiles + self.inputs * n_tiles + self.results
+            reduced = self.m * (self.n * 2 * _SUM_BYTES * (self.k_split - 1) / self.k_split)
+            sram_s = self.batch * (work.moved + arriving + reduced) / hw.sram_bytes_per_s
+        longest = np.maximum(np.maximum(array_s, sram_s), memory_s)
+        ends = (array_s + sram_s + memory_s - longest) / work.steps
+        return Levels(array_s, sram_s, memory_s, longest + ends + hw.fill_s)
+
+
+def _tiles(whole: Array, room: Array | float) -> Array:
+    """Tiles of at most `room` that `whole` is cut into; without room for one, so many that the layout is never best."""
+    return np.where(np.asarray(room) >= 1, np.ceil(whole / np.maximum(room, 1.0)), _NO_ROOM)
+
+
+@cache
+def _splits(slices: int, ways: int) -> tuple[tuple[int, ...], ...]:
+    """Ordered factorisations of the slices, in so many factors."""
+    if ways == 1:
+        return ((slices,),)
+    return tuple((d, *rest) for d in range(1, slices + 1) if slices % d == 0 for rest in _splits(slices // d, ways - 1))
+
+
+@cache
+def _flows(arrays: int) -> tuple[tuple[Dataflow, int], ...]:
+    """Dataflows, each with the arrays among which the stream of one fold may be divided; sums stay in one array."""
+    shares = sorted({arrays, *(2**i for i in range(arrays.bit_length()) if 2**i <= arrays)})
+    moving: tuple[Dataflow, ...] = ("weight", "input")
+    return (("output", 1), *((flow, share) for flow in moving for share in shares))
