@@ -110,10 +110,12 @@ def replay_arguments(case: Case) -> tuple[Workload, StepCosts, EngineSettings, F
     return case.work, case.costs, case.settings, case.fleet, case.cache_blocks, case.sequence_blocks
 
 
-def flat_costs(step: int, token: int, *, ranks: int = 1, stages: int = 1, **rest: Any) -> StepCosts:
+def flat_costs(
+    step: int, token: int, *, ranks: int = 1, stages: int = 1, most_tokens: int = MOST_TOKENS, **rest: Any
+) -> StepCosts:
     """A step takes `step` ticks and `token` more for each token of its fullest lane."""
-    none, zeros = np.zeros((0, 4), np.int64), np.zeros(ranks * MOST_TOKENS + 1, np.int64)
-    base = step + token * np.arange(MOST_TOKENS + 1, dtype=np.int64)
+    none, zeros = np.zeros((0, 4), np.int64), np.zeros(ranks * most_tokens + 1, np.int64)
+    base = step + token * np.arange(most_tokens + 1, dtype=np.int64)
     fields: dict[str, Any] = {
         "windows": (),
         "base": base,
@@ -127,7 +129,7 @@ def flat_costs(step: int, token: int, *, ranks: int = 1, stages: int = 1, **rest
         "cap": np.zeros(4, np.int64),
         "shared": zeros,
         "shared_cap": zeros,
-        "work_base": np.zeros((MOST_TOKENS + 1, len(WORK))),
+        "work_base": np.zeros((most_tokens + 1, len(WORK))),
         "work_head": np.zeros(len(WORK)),
         "work_v": np.zeros((4, len(WORK))),
         "work_shared": np.zeros((len(zeros), len(WORK))),

@@ -33,10 +33,10 @@ from tests.serving.generated import (
 
 from scoville.facts import Draws, Facts
 from scoville.serving import compiled
-from scoville.serving.costs import StepCosts, compile_costs
+from scoville.serving.costs import TICKS_PER_S, StepCosts, compile_costs
 from scoville.serving.reference import Schedule
 from scoville.serving.reference import replay as replay_slowly
-from scoville.serving.settings import EngineSettings, Fleet
+from scoville.serving.settings import Autoscaling, EngineSettings, Failure, Fleet
 from scoville.serving.workload import workload
 from scoville.timing import Chips, chips
 
@@ -234,6 +234,64 @@ def test_an_eviction_in_a_leap_may_let_a_prompt_in() -> None:
     work = workload(np.zeros(4, np.int64), prompt, output, ids=ids, offsets=offsets, id_tokens=48)
     s = EngineSettings(token_budget=5, max_sequences=5, block_tokens=16, prefix_cache=True)
     compared(Case(work, flat_costs(10, 1), s, Fleet(), 19, 0))
+
+
+def closed_loop(output: list[int], session: list[int], seats: int, *, asynchronous: bool) -> Schedule:
+    """Five users of two sticky replicas: lane 0 decodes in a leap, lane 1 gives up a request at 30."""
+    n = len(output)
+    work = workload(np.zeros(n, np.int64), np.ones(n, np.int64), np.array(output), session=np.array(session))
+    s = EngineSettings(
+        token_budget=8, max_sequences=seats, block_tokens=1, asynchronous=asynchronous, patience_s=25 / TICKS_PER_S
+    )
+    return compared(Case(work, flat_costs(10, 0), s, Fleet(replicas=2, routing="sticky", users=5), 900, 0))
+
+
+def test_a_request_that_another_groups_start_brings_is_not_seen_by_a_step_that_started_before() -> None:
+    """When lane 1 gives up request 4 at 30, request 5 comes to lane 0, whose step at 30 has started by then."""
+    done = closed_loop([30, 30, 30, 5, 5, 5, 5], [0, 1, 1, 1, 1, 0, 1], 2, asynchronous=False)
+    assert [done.requests[5].arrival, done.requests[5].scheduled] == [30, 40]
+
+
+def test_a_leap_that_an_arrival_ends_at_once_goes_on_before_later_groups_start() -> None:
+    """At 30 request 5 comes as one ends, and lane 0's step has it; then lane 1 gives up one, and request 6 comes."""
+    done = closed_loop([30, 30, 30, 3, 3, 5, 5], [0, 1, 1, 1, 1, 0, 0], 3, asynchronous=False)
+    assert [(r.arrival, r.scheduled) for r in done.requests[5:]] == [(30, 30), (30, 40)]
+
+
+def test_a_request_that_comes_as_a_step_has_started_is_seen_by_the_next_asynchronous_schedule() -> None:
+    """Lane 0's step starts at 30, then lane 1 gives up a request, and request 6 comes: not after that step's start."""
+    done = closed_loop([30, 30, 30, 3, 3, 5, 5], [0, 1, 1, 1, 0, 1, 0], 2, asynchronous=True)
+    assert [done.requests[6].arrival, done.requests[6].scheduled] == [30, 40]
+
+
+def test_decodes_that_are_displaced_again_and_again_still_end_when_they_should() -> None:
+    """Each time a prompt that fills the cache displaces two decodes, which go on where they were, one token further.
+
+    Their last decode step stays the same, whatever the number of displacements, and is expected only once.
+    """
+    times = 40
+    arrival = [0, 5, 35, *(45 + 30 * np.arange(times))]
+    prompt, output, klass = [1, 500, 1] + [500] * times, [200, 2, 200] + [2] * times, [1, 0, 1] + [0] * times
+    work = workload(np.array(arrival), np.array(prompt), np.array(output), klass=np.array(klass))
+    s = EngineSettings(token_budget=512, max_sequences=2, block_tokens=16)
+    done = compared(Case(work, flat_costs(10, 0, most_tokens=512), s, Fleet(), 32, 0))
+    assert [r.preemptions for r in done.requests[:3]] == [times + 1, 0, times]
+
+
+def test_requests_that_were_held_find_all_the_draining_replicas_that_are_needed_again() -> None:
+    """Replicas 1 and 2 drain when 0 fails; six requests are held until both are up again at 400, then dealt to both."""
+    tick = 1 / TICKS_PER_S
+    work = workload(
+        np.array([0] * 6 + [150] * 3 + [360] * 6),
+        np.ones(15, np.int64),
+        np.array([12] * 6 + [3, 100, 100] + [4] * 6),
+    )
+    scaling = Autoscaling(least=1, interval_s=100 * tick, requests_per_replica=2, startup_s=tick)
+    failures = [Failure(350 * tick, 0, 5000 * tick)]
+    fleet = Fleet(replicas=3, routing="least_loaded", autoscaling=scaling, failures=failures)
+    s = EngineSettings(token_budget=8, max_sequences=8, block_tokens=1)
+    done = compared(Case(work, flat_costs(10, 0), s, fleet, 900, 0))
+    assert [r.lane for r in done.requests[9:]] == [1, 2, 1, 2, 1, 2]
 
 
 def test_the_same_source_runs_uncompiled() -> None:

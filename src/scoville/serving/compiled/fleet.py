@@ -210,6 +210,8 @@ def arrive(m: Ints, r: int, now: int) -> None:
         or (alone and m[l + L.COUNT] < m[C.MAX_SEQUENCES] and (m[C.POLICY] != STATIC or m[l + L.COUNT] == 0))
     ):
         cut(m, g, now)
+        if m[g + G.EVENT] == now:
+            touch(m, g)
 
 
 @jit
@@ -381,10 +383,6 @@ def change(m: Ints, f: Floats, now: int) -> bool:
         m[C.NEXT_CHECK] += m[C.INTERVAL]
         _scale(m, now)
         return True
-    if m[C.LACKING] > 0:
-        m[C.LACKING] -= 1
-        _start_one(m, now)
-        return True
     return False
 
 
@@ -399,7 +397,8 @@ def _scale(m: Ints, now: int) -> None:
         counted += state not in (OFF, DRAINING)
     needed = (asked + m[C.PER_REPLICA] - 1) // m[C.PER_REPLICA]
     wanted = min(max(needed, m[C.LEAST]), m[C.REPLICAS_COUNT])
-    m[C.LACKING] = max(wanted - counted, 0)
+    for _ in range(wanted - counted):
+        _start_one(m, now)
     if wanted < counted and up > m[C.LEAST]:
         for i in range(m[C.REPLICAS_COUNT] - 1, -1, -1):
             k = _replica(m, i)

@@ -35,6 +35,7 @@ def run(integers: Ints, floats: Floats) -> None:
                 touch(m, g)
             elif changing <= now and fails_now(m, m[g + G.REPLICA], now) and cut_short(m, g, now):
                 finish_step(m, f, g, m[g + G.EVENT])
+        m[C.STARTED] = 0
         # What comes to the router, replicas' changes, and starts of steps, in this order as long as there is any.
         more = True
         while more:
@@ -50,6 +51,10 @@ def run(integers: Ints, floats: Floats) -> None:
                 continue
             g = _take_touched(m)
             more = g > 0
+            m[C.STARTED] = max(m[C.STARTED], g)
+            if more and m[g + G.EVENT] == now:  # a request that came has cut its leap
+                m[g + G.EVENT] = NEVER
+                finish_step(m, f, g, now)
             if more and m[g + G.BUSY] == 0:
                 if m[m[g + G.STAGES]] <= now:
                     start(m, f, g, now)

@@ -179,16 +179,10 @@ def enter_decode(m: Ints, f: Floats, l: int, r: int, now: int) -> None:
     m[m[l + L.FRESH] + m[l + L.FRESH_SIZE]] = r
     m[l + L.FRESH_SIZE] += 1
     m[m[l + L.RESIDUE] + ((m[q + Q.COMPUTED] - m[l + L.STEP]) % m[C.BLOCK])] += 1
-    if m[l + L.HEAP_SIZE] == m[C.HEAP_ROOM]:
+    if m[l + L.HEAP_SIZE] < m[C.HEAP_ROOM]:
+        _push_last_step(m, l, r)
+    else:
         _rebuild_heap(m, l)
-    m[l + L.HEAP_SIZE] = push(
-        m,
-        m[l + L.HEAP_KEYS],
-        m[l + L.HEAP_ITEMS],
-        m[l + L.HEAP_SIZE],
-        m[l + L.STEP] + m[q + Q.OUTPUT] - m[q + Q.GOT],
-        r,
-    )
     for w in range(m[C.SPANS]):
         window = m[m[C.WINDOWS] + w]
         if window < 0:
@@ -204,21 +198,34 @@ def enter_decode(m: Ints, f: Floats, l: int, r: int, now: int) -> None:
                 ] += 1
 
 
-@jit
-def _rebuild_heap(m: Ints, l: int) -> None:
-    size = 0
-    for i in range(m[l + L.HEAP_SIZE]):
-        key, r = m[m[l + L.HEAP_KEYS] + i], m[m[l + L.HEAP_ITEMS] + i]
-        if is_last_step(m, l, r, key):
-            size = push(m, m[l + L.HEAP_KEYS], m[l + L.HEAP_ITEMS], size, key, r)
-    m[l + L.HEAP_SIZE] = size
+@inlined
+def _last_step(m: Ints, r: int) -> int:
+    """The lane's decode step with which a request that decodes ends."""
+    q = request(m, r)
+    return m[q + Q.ENTERED] + m[q + Q.OUTPUT] - m[q + Q.GOT]
 
 
 @inlined
 def is_last_step(m: Ints, l: int, r: int, key: int) -> bool:
     """Whether an entry of the heap is of the request's present stay in decode."""
     q = request(m, r)
-    return m[q + Q.PHASE] == DECODE and m[q + Q.LANE] == l and key == m[q + Q.ENTERED] + m[q + Q.OUTPUT] - m[q + Q.GOT]
+    return m[q + Q.PHASE] == DECODE and m[q + Q.LANE] == l and key == _last_step(m, r)
+
+
+@jit
+def _push_last_step(m: Ints, l: int, r: int) -> None:
+    m[l + L.HEAP_SIZE] = push(m, m[l + L.HEAP_KEYS], m[l + L.HEAP_ITEMS], m[l + L.HEAP_SIZE], _last_step(m, r), r)
+
+
+@jit
+def _rebuild_heap(m: Ints, l: int) -> None:
+    """Leave no entries but those of the present decodes, one each."""
+    m[l + L.HEAP_SIZE] = 0
+    r = m[l + L.FIRST]
+    while r >= 0:
+        if m[request(m, r) + Q.PHASE] == DECODE:
+            _push_last_step(m, l, r)
+        r = m[request(m, r) + Q.NEXT]
 
 
 @jit

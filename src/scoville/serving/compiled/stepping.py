@@ -278,11 +278,14 @@ def _patient(m: Ints, g: int, now: int, duration: int, rise: int, steps: int) ->
 
 @jit
 def cut(m: Ints, g: int, at: int) -> None:
-    """End the run of steps in work where a request that comes now is seen."""
+    """End the run of steps in work where a request that comes now is seen: not by a step that has started by now."""
     if m[g + G.STEPS] == 1:
         return
-    steps = steps_until(m[g + G.DURATION], m[g + G.RISE], m[g + G.STEPS], at - m[g + G.START])
-    if m[C.ASYNCHRONOUS] != 0:
+    until = at - m[g + G.START]
+    if m[C.ASYNCHRONOUS] == 0 and g <= m[C.STARTED]:
+        until += 1
+    steps = steps_until(m[g + G.DURATION], m[g + G.RISE], m[g + G.STEPS], until)
+    if m[C.ASYNCHRONOUS] != 0 and until > 0:
         steps = min(steps + 1, m[g + G.STEPS])
     m[g + G.STEPS] = steps
     m[g + G.EVENT] = m[g + G.START] + spent(m[g + G.DURATION], m[g + G.RISE], steps)

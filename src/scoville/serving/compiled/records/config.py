@@ -76,7 +76,7 @@ from __future__ import annotations
     SAMPLED_SUM,
     PENDING_FIRST,  # requests that come to the router at once
     PENDING_LAST,
-    LACKING,  # replicas that the autoscaler has still to start
+    STARTED,  # the last group, by number, that has been looked at for a start at this instant
     STEPS,  # totals
     BUSY,
     RECOMPUTED,
