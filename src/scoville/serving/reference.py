@@ -253,11 +253,11 @@ class _Run:
             self.happened["held"] += 1
             return
         lane = self.router.send(request, up)
-        request.lane = lane.number
         limit = self.fleet.queue_limit
         if limit is not None and len(lane.waiting) >= limit and not request.retries:
             self.over(request, "rejected")
         else:
+            request.lane = lane.number
             lane.receive(request, self.now)
 
     def route_held(self) -> None:

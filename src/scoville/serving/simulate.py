@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from scoville.serving.workload import Workload, workload
 from scoville.traffic import Trace, prefix_blocks
 
 if TYPE_CHECKING:
-    from scoville.serving.compiled import Columns, Compiled
+    from scoville.serving.compiled import Compiled
 
 Ints = NDArray[np.int64]
 Array = NDArray[np.float64]
@@ -72,8 +72,7 @@ def times_s(trace: Trace, arrival: Ints, scheduled: Ints, first: Ints, finish: I
     served = finish >= 0
 
     def seconds(ticks: Ints, known: NDArray[np.bool_], since: float = 0.0) -> Array:
-        values = ticks * _SECONDS
-        values += since
+        values = np.asarray(ticks * _SECONDS + since)
         values[~known] = np.nan
         return values
 
@@ -189,7 +188,7 @@ def _numbered(values: NDArray[np.integer]) -> Ints:
 
 def run(
     work: Workload, one: Engine, fleet: Fleet, *, leap: bool = True, threads: int | None = None
-) -> tuple[Columns, Sequence[Compiled]]:
+) -> tuple[dict[str, NDArray[Any]], Sequence[Compiled]]:
     """Run the compiled simulator: replicas by themselves, in parallel, where nothing ties them to one another.
 
     What the requests saw, and what each part of the fleet did.
@@ -203,19 +202,18 @@ def run(
     )
     count = fleet.replicas if apart else 1
     small = replace(fleet, replicas=1) if apart else fleet
-    numbers = np.arange(len(work))
-    found = compiled.columns(len(work))
 
     def part(k: int) -> Compiled:
         mine = slice(k, None, count)
         return compiled.replay(
             work if count == 1 else work.part(mine),
             one.costs, one.settings, small, one.cache_blocks, one.sequence_blocks,
-            leap=leap, numbers=numbers[mine], into={name: values[mine] for name, values in found.items()},
+            leap=leap, numbers=range(len(work))[mine],
         )  # fmt: skip
 
     with ThreadPoolExecutor(threads) as pool:
-        return found, list(pool.map(part, range(min(count, len(work)))))
+        parts = list(pool.map(part, range(min(count, len(work)))))
+    return compiled.woven(parts), parts
 
 
 def pool_of(name: str, one: Engine, fleet: Fleet, made: Sequence[Compiled], end: int) -> Pool:

@@ -5,6 +5,6 @@
 
 from __future__ import annotations
 
-from scoville.serving.compiled.result import Columns, Compiled, columns, replay
+from scoville.serving.compiled.result import Compiled, replay, woven
 
-__all__ = ["Columns", "Compiled", "columns", "replay"]
+__all__ = ["Compiled", "replay", "woven"]

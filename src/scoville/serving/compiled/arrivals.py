@@ -1,4 +1,6 @@
-"""What follows the end of a request: the next of its session or of its user, and the rest of a replica that drains."""
+"""The record of a request from its arrival to its end, and what follows: the next of its session or of its user, the
+rest of a replica that drains.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +20,40 @@ from scoville.serving.compiled.structures import push, request
 
 
 @jit
+def born(m: Ints, r: int, now: int) -> int:
+    """Make a record of a request that arrives."""
+    q = m[C.FREE_RECORD]
+    if q > 0:
+        m[C.FREE_RECORD] = m[q + Q.NEXT]
+    else:
+        q = m[C.NEXT_RECORD]
+        m[C.NEXT_RECORD] += Q.SIZE
+    m[m[C.RECORD_OF] + r] = q
+    for i in range(Q.SIZE):
+        m[q + i] = m[m[C.BLANK] + i]
+    for i in range(m[C.INPUTS_COUNT]):
+        m[q + m[m[C.INPUT_FIELDS] + i]] = m[m[C.INPUTS] + i * m[C.REQUESTS_COUNT] + r]
+    m[q + Q.NUMBER] = m[C.FIRST_NUMBER] + r * m[C.NUMBER_STEP]
+    m[q + Q.ARRIVAL] = now
+    return q
+
+
+@jit
+def _tell(m: Ints, r: int, outcome: int) -> None:
+    """Write what a request saw, and give up its record."""
+    q = request(m, r)
+    m[q + Q.PHASE] = outcome
+    at = m[C.OUTPUTS] + r
+    for field in Q.OUTPUTS:
+        m[at] = m[q + field]
+        at += m[C.REQUESTS_COUNT]
+    m[q + Q.NEXT] = m[C.FREE_RECORD]
+    m[C.FREE_RECORD] = q
+    m[m[C.RECORD_OF] + r] = m[C.RECORDS]
+    m[C.UNFINISHED] -= 1
+
+
+@jit
 def follow(m: Ints, r: int, at: int) -> None:
     """Let a request arrive at an instant, which may be beyond what the clock counts."""
     if at < 0:
@@ -30,8 +66,6 @@ def follow(m: Ints, r: int, at: int) -> None:
 def done(m: Ints, r: int, now: int, outcome: int) -> None:
     """A request has ended, in one way or another."""
     q = request(m, r)
-    m[q + Q.PHASE] = outcome
-    m[C.UNFINISHED] -= 1
     m[C.END] = max(m[C.END], now)
     if outcome == FINISHED:
         m[q + Q.FINISH] = now
@@ -44,34 +78,34 @@ def done(m: Ints, r: int, now: int, outcome: int) -> None:
         m[k + R.LOAD] -= 1
         if m[k + R.STATE] == DRAINING and m[k + R.LOAD] == 0:
             switch_off(m, m[l + L.REPLICA], now)
+    _tell(m, r, outcome)
     if m[C.USERS] > 0 and m[C.NEXT_USER] < m[C.REQUESTS_COUNT]:
         follow(m, m[C.NEXT_USER], now + m[C.USER_THINK])
         m[C.NEXT_USER] += 1
-    if m[C.TURNS_FOLLOW] != 0 and m[q + Q.CHILD] >= 0:
+    if m[C.TURNS_FOLLOW] != 0:
         if outcome == FINISHED:
-            x = m[q + Q.CHILD]
+            x = m[m[C.CHILDREN] + r]
             while x >= 0:
-                follow(m, x, now + m[request(m, x) + Q.THINK])
-                x = m[request(m, x) + Q.SIBLING]
-        else:
+                follow(m, x, now + m[m[C.THINKS] + x])
+                x = m[m[C.SIBLINGS] + x]
+        elif m[m[C.CHILDREN] + r] >= 0:
             _never(m, r)
 
 
 @jit
 def _never(m: Ints, r: int) -> None:
     """None of a request's successors will come, nor theirs."""
-    x = m[request(m, r) + Q.CHILD]
+    x = m[m[C.CHILDREN] + r]
     while x != r:
-        m[request(m, x) + Q.PHASE] = NEVER_CAME
-        m[request(m, x) + Q.ARRIVAL] = -1
-        m[C.UNFINISHED] -= 1
-        if m[request(m, x) + Q.CHILD] >= 0:
-            x = m[request(m, x) + Q.CHILD]
+        born(m, x, -1)
+        _tell(m, x, NEVER_CAME)
+        if m[m[C.CHILDREN] + x] >= 0:
+            x = m[m[C.CHILDREN] + x]
             continue
-        while x != r and m[request(m, x) + Q.SIBLING] < 0:
-            x = m[request(m, x) + Q.PARENT]
+        while x != r and m[m[C.SIBLINGS] + x] < 0:
+            x = m[m[C.PARENTS] + x]
         if x != r:
-            x = m[request(m, x) + Q.SIBLING]
+            x = m[m[C.SIBLINGS] + x]
 
 
 @jit

@@ -176,9 +176,10 @@ def _route(m: Ints, r: int) -> int:
 def arrive(m: Ints, r: int, now: int) -> None:
     """A request comes to the router: to a lane, or held, or rejected."""
     q = request(m, r)
+    m[q + Q.LANE] = -1
     l = _route(m, r)
     if l < 0:
-        m[q + Q.PHASE], m[q + Q.NEXT], m[q + Q.LANE] = HELD, -1, -1
+        m[q + Q.PHASE], m[q + Q.NEXT] = HELD, -1
         if m[C.HELD] > 0:
             m[request(m, m[C.HELD_LAST]) + Q.NEXT] = r
         else:
@@ -187,9 +188,7 @@ def arrive(m: Ints, r: int, now: int) -> None:
         m[C.HELD] += 1
         return
     if m[C.QUEUE_LIMIT] >= 0 and m[l + L.WAITING] >= m[C.QUEUE_LIMIT] and m[q + Q.RETRIES] == 0:
-        m[q + Q.LANE] = -1  # it is no part of the lane's load
         done(m, r, now, REJECTED)
-        m[q + Q.LANE] = l
         return
     m[q + Q.LANE] = l
     m[l + L.LOAD] += 1

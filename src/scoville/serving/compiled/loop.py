@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from scoville.serving.compiled.arrivals import born
 from scoville.serving.compiled.fleet import arrive, change, fails_now, next_change, take_pending, touch
 from scoville.serving.compiled.jit import entry, jit, pointer
 from scoville.serving.compiled.records import config as C
 from scoville.serving.compiled.records import group as G
 from scoville.serving.compiled.records import lane as L
 from scoville.serving.compiled.records import replica as R
-from scoville.serving.compiled.records import request as Q
 from scoville.serving.compiled.state import NEVER, OFF, Floats, Ints
 from scoville.serving.compiled.stepping import cut_short, finish_step, start
-from scoville.serving.compiled.structures import pop, request
+from scoville.serving.compiled.structures import pop
 
 
 @entry
@@ -83,11 +83,11 @@ def _begin(m: Ints) -> None:
 def _next_arrival(m: Ints) -> int:
     """When a request arrives next."""
     if m[C.TURNS_FOLLOW] != 0:
-        while m[C.NEXT_OPEN] < m[C.REQUESTS_COUNT] and m[request(m, m[C.NEXT_OPEN]) + Q.PARENT] >= 0:
+        while m[C.NEXT_OPEN] < m[C.REQUESTS_COUNT] and m[m[C.PARENTS] + m[C.NEXT_OPEN]] >= 0:
             m[C.NEXT_OPEN] += 1
     at = NEVER
     if m[C.NEXT_OPEN] < m[C.REQUESTS_COUNT]:
-        at = m[request(m, m[C.NEXT_OPEN]) + Q.ARRIVAL]
+        at = m[m[C.ARRIVALS] + m[C.NEXT_OPEN]]
     if m[C.ARRIVALS_SIZE] > 0:
         at = min(at, m[m[C.ARRIVAL_KEYS]])
     return at
@@ -99,13 +99,13 @@ def _take_arrival(m: Ints, now: int) -> int:
     if _next_arrival(m) > now:
         return -1
     r = m[C.NEXT_OPEN]
-    comes = r < m[C.REQUESTS_COUNT] and m[request(m, r) + Q.ARRIVAL] <= now
+    comes = r < m[C.REQUESTS_COUNT] and m[m[C.ARRIVALS] + r] <= now
     if m[C.ARRIVALS_SIZE] > 0 and m[m[C.ARRIVAL_KEYS]] <= now and (not comes or m[m[C.ARRIVAL_ITEMS]] < r):
         r = m[m[C.ARRIVAL_ITEMS]]
         m[C.ARRIVALS_SIZE] = pop(m, m[C.ARRIVAL_KEYS], m[C.ARRIVAL_ITEMS], m[C.ARRIVALS_SIZE])
     else:
         m[C.NEXT_OPEN] += 1
-    m[request(m, r) + Q.ARRIVAL] = now
+    born(m, r, now)
     return r
 
 

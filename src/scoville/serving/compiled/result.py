@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,26 +19,7 @@ from scoville.serving.workload import Workload
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
-_COLUMNS = {
-    "arrival": Q.ARRIVAL,
-    "scheduled": Q.SCHEDULED,
-    "first": Q.FIRST,
-    "finish": Q.FINISH,
-    "max_gap": Q.MAX_GAP,
-    "preemptions": Q.PREEMPTIONS,
-    "retries": Q.RETRIES,
-    "cached": Q.CACHED,
-    "lane": Q.LANE,
-    "outcome": Q.PHASE,
-    "share": Q.SHARE,
-}
-Columns = Mapping[str, NDArray[Any]]
-
-
-def columns(n: int) -> Columns:
-    """Room for what n requests see, arrays of shape (n,), by the names of `Compiled`."""
-    kinds = {"outcome": np.int8, "share": np.float64}
-    return {name: np.empty(n, kinds.get(name, np.int64)) for name in _COLUMNS}
+_ROWS = 1024  # of a part that are put in place together, while they are in a processor's cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,18 +78,20 @@ def replay(
     sequence_blocks: int = 0,
     *,
     leap: bool = True,
-    numbers: Ints | None = None,
-    into: Columns | None = None,
+    numbers: range | None = None,
 ) -> Compiled:
     """Replay on the replicas of a fleet. `leap = False` takes every step by itself. `numbers` are those that random
-    numbers depend on, the positions if left out; `into` is where the columns are written, new ones if left out.
+    numbers depend on, the positions if left out.
     """
-    own = np.arange(len(work)) if numbers is None else numbers
-    m = state.allocate(work, own, costs, settings, fleet, cache_blocks, sequence_blocks, leap=leap)
+    n = len(work)
+    m = state.allocate(work, numbers or range(n), costs, settings, fleet, cache_blocks, sequence_blocks, leap=leap)
     f = m.view(np.float64)
     loop.run(m, f)
-    of = columns(len(work)) if into is None else into
-    _read_requests(m, f, of)
+    told = m[m[C.OUTPUTS] :][: len(Q.COLUMNS) * n].reshape(-1, n).copy()
+    of: dict[str, NDArray[Any]] = dict(zip(Q.COLUMNS, told, strict=True))
+    of["outcome"] = (of["outcome"] - state.FINISHED).astype(np.int8)
+    of["lane"] = np.maximum((of["lane"] - m[C.LANES]) // L.SIZE, -1)
+    of["share"] = of["share"].view(np.float64)
 
     def floats(position: int, size: int) -> Floats:
         return f[m[position] :][:size]
@@ -134,19 +117,18 @@ def replay(
     )
 
 
-def _read_requests(m: Ints, f: Floats, of: Columns) -> None:
-    """The columns out of the records of the requests."""
-    n = len(of["lane"])
-    request, floats = (x[m[C.REQUESTS] :].reshape(n, Q.SIZE) for x in (m, f))
-    lanes = int(m[C.LANES])
-    for part in state.parts(n):
-        for name, field in _COLUMNS.items():
-            if name == "share":
-                of[name][part] = floats[part, field]
-            elif name == "outcome":
-                of[name][part] = request[part, field] - state.FINISHED
-            elif name == "lane":
-                of[name][part] = (request[part, field] - lanes) // L.SIZE
-            else:
-                of[name][part] = request[part, field]
-    np.maximum(of["lane"], -1, out=of["lane"])
+def woven(parts: Sequence[Compiled]) -> dict[str, NDArray[Any]]:
+    """The columns of parts that had the requests in turn, put together: part k of p those numbered k, k + p, ..."""
+    n, p = sum(len(c.lane) for c in parts), len(parts)
+    found: dict[str, NDArray[Any]] = {}
+    for name in Q.COLUMNS:
+        own = [getattr(c, name) for c in parts]
+        column = np.empty(n, own[0].dtype)
+        rows = column[: n // p * p].reshape(-1, p)
+        for at in range(0, len(rows), _ROWS):
+            for k, values in enumerate(own):
+                rows[at : at + _ROWS, k] = values[at : min(at + _ROWS, len(rows))]
+        for k in range(n % p):
+            column[len(rows) * p + k] = own[k][-1]
+        found[name] = column
+    return found

@@ -6,8 +6,6 @@ floats stand in the same memory, read through a second view. Everything is alloc
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -78,7 +76,7 @@ class Store:
 
 def allocate(
     work: Workload,
-    numbers: Ints,
+    numbers: range,
     c: StepCosts,
     s: EngineSettings,
     fleet: Fleet,
@@ -128,7 +126,7 @@ def allocate(
         C.PER_REPLICA: scaling.requests_per_replica if scaling else 0,
         C.STARTUP: ticks(scaling.startup_s) if scaling else 0, C.LEAP: leap and c.drafts == 0 and c.stages == 1,
         C.BIN_TICKS: FIRST_BIN_TICKS, C.UNFINISHED: n, C.NEXT_CHECK: ticks(scaling.interval_s) if scaling else NEVER,
-        C.PENDING_FIRST: -1,
+        C.PENDING_FIRST: -1, C.FIRST_NUMBER: numbers.start, C.NUMBER_STEP: numbers.step,
         C.WINDOWS: store.add(np.array([-1 if w is None else w for w in c.windows], np.int64)),
         C.BASE: store.add(c.base), C.HEAD: store.add(c.head), C.FIXED: store.add(c.fixed),
         C.COMPUTE: store.add(c.compute), C.MEMORY: store.add(c.memory),
@@ -157,10 +155,8 @@ def allocate(
     _place(config, lane, group, store.room(replicas * c.stages))
     _equip(store, config, lane)
     first_id = store.add(work.ids) if prefix or aware else -1
-    config[C.REQUESTS] = store.room(n * Q.SIZE)
-    whole = store.array()
-    _fill_requests(whole[config[C.REQUESTS] :].reshape(n, Q.SIZE), work, numbers, first_id)
-    return whole
+    _requests(store, config, work, fleet, first_id)
+    return store.array()
 
 
 def _table_size(entries: int) -> int:
@@ -209,15 +205,17 @@ def _equip(store: Store, config: Ints, lane: Ints) -> None:
     lane[:, L.FREE], lane[:, L.HOST_FREE] = config[C.CAPACITY], config[C.HOST_BLOCKS]
 
 
-def _fill_requests(request: Ints, work: Workload, numbers: Ints, first_id: int) -> None:
-    """The records of the requests. `first_id` is where the ids of their content begin, -1 if nobody asks for them."""
+def _requests(store: Store, config: Ints, work: Workload, fleet: Fleet, first_id: int) -> None:
+    """What is known of the requests, and room for their records and for what they see. `first_id` is where the ids of
+    their content begin, -1 if nobody asks for them.
+    """
+    n = len(work)
     blank = np.zeros(Q.SIZE, np.int64)
-    blank[[Q.SCHEDULED, Q.FINISH, Q.NEXT, Q.PREVIOUS, Q.CHILD, Q.SIBLING, Q.LANE, Q.PAID_LANE]] = -1
+    blank[[Q.SCHEDULED, Q.FINISH, Q.NEXT, Q.PREVIOUS, Q.LANE, Q.PAID_LANE]] = -1
     columns = [
-        (Q.ARRIVAL, work.arrival), (Q.THINK, work.think), (Q.PROMPT, work.prompt), (Q.OUTPUT, work.output),
-        (Q.GOT, work.got), (Q.KEPT, work.computed), (Q.TOKEN_AT, work.token_at), (Q.FIRST, work.token_at),
-        (Q.KLASS, work.klass), (Q.CLIENT, work.client), (Q.SESSION, work.session), (Q.PARENT, work.parent),
-        (Q.NUMBER, numbers),
+        (Q.PROMPT, work.prompt), (Q.OUTPUT, work.output), (Q.GOT, work.got), (Q.KEPT, work.computed),
+        (Q.TOKEN_AT, work.token_at), (Q.FIRST, work.token_at), (Q.KLASS, work.klass), (Q.CLIENT, work.client),
+        (Q.SESSION, work.session),
     ]  # fmt: skip
     if first_id >= 0:
         columns += [(Q.FIRST_ID, work.offsets[:-1] + first_id), (Q.IDS, np.diff(work.offsets))]
@@ -227,18 +225,25 @@ def _fill_requests(request: Ints, work: Workload, numbers: Ints, first_id: int) 
             blank[field] = column[0]
         else:
             own.append((field, column))
-    for part in parts(len(work)):
-        request[part] = blank
-        for field, column in own:
-            request[part, field] = column[part]
-    children = np.flatnonzero(work.parent >= 0)
-    children = children[np.argsort(work.parent[children], kind="stable")]
-    parents = work.parent[children]
-    first = np.diff(parents, prepend=-1) != 0
-    request[parents[first], Q.CHILD] = children[first]
-    request[children[:-1][~first[1:]], Q.SIBLING] = children[1:][~first[1:]]
-
-
-def parts(requests: int) -> Iterator[slice]:
-    """The requests in parts whose records a processor's cache holds, for what goes over their fields one by one."""
-    return (slice(at, at + 1024) for at in range(0, requests, 1024))
+    config[C.INPUTS_COUNT] = len(own)
+    config[C.INPUT_FIELDS] = store.add(np.array([field for field, _ in own], np.int64))
+    config[C.INPUTS] = store.size
+    for _, column in own:
+        store.add(column)
+    config[C.ARRIVALS] = store.add(work.arrival)
+    if fleet.turns_follow:
+        children = np.flatnonzero(work.parent >= 0)
+        children = children[np.argsort(work.parent[children], kind="stable")]
+        parents = work.parent[children]
+        first = np.diff(parents, prepend=-1) != 0
+        child, sibling = np.full(n, -1), np.full(n, -1)
+        child[parents[first]] = children[first]
+        sibling[children[:-1][~first[1:]]] = children[1:][~first[1:]]
+        config[C.PARENTS], config[C.THINKS] = store.add(work.parent), store.add(work.think)
+        config[C.CHILDREN], config[C.SIBLINGS] = store.add(child), store.add(sibling)
+    config[C.BLANK] = store.add(blank)
+    config[C.OUTPUTS] = store.room(len(Q.OUTPUTS) * n)
+    config[C.RECORD_OF] = store.room(n)
+    # A blank one for all that have ended, then one for each that is there at a time; the rest is never touched.
+    config[C.RECORDS] = store.add(blank)
+    config[C.NEXT_RECORD] = store.room(n * Q.SIZE)

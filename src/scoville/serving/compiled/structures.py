@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from scoville.serving.compiled.jit import inlined, jit, width
 from scoville.serving.compiled.records import config as C
-from scoville.serving.compiled.records import request as Q
 from scoville.serving.compiled.state import SUB_BITS, Ints
 
 _GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15, signed
@@ -93,8 +92,8 @@ def largest_from(m: Ints, steps: int, gaps: int, size: int, first: int) -> int:
 
 @inlined
 def request(m: Ints, r: int) -> int:
-    """Where the record of a request begins."""
-    return m[C.REQUESTS] + r * Q.SIZE
+    """Where the record of a request begins that has arrived; of one that has ended, a blank one."""
+    return m[m[C.RECORD_OF] + r]
 
 
 @inlined

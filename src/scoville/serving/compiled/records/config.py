@@ -87,7 +87,22 @@ from __future__ import annotations
     END,
     REPLICA_TICKS,
     OUT_OF_TICKS,
-    REQUESTS,  # where they begin
+    FIRST_NUMBER,  # of the requests, and from one to the next
+    NUMBER_STEP,
+    INPUTS_COUNT,  # columns of what is known of requests, and of what comes out
+    FREE_RECORD,  # of a request that has ended; 0 if there is none
+    NEXT_RECORD,  # behind all that were ever used
+    RECORDS,  # where they begin: records of requests, and where that of each one is
+    RECORD_OF,
+    BLANK,
+    INPUT_FIELDS,
+    INPUTS,
+    OUTPUTS,
+    ARRIVALS,
+    PARENTS,
+    CHILDREN,  # first successor
+    SIBLINGS,  # the next successor of the same predecessor
+    THINKS,
     LANES,
     GROUPS,
     REPLICAS,
@@ -119,4 +134,4 @@ from __future__ import annotations
     TIMELINE,
     WORK,
     SIZE,
-) = range(116)
+) = range(131)

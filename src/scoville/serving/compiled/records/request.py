@@ -1,4 +1,4 @@
-"""A request. Instants are in ticks, -1 until they come; requests are named by their positions.
+"""A request from its arrival to its end. Instants are in ticks, -1 until they come; requests are named by numbers.
 
 What every request uses stands together, so that it takes few lines of a processor's cache.
 """
@@ -6,7 +6,7 @@ What every request uses stands together, so that it takes few lines of a process
 from __future__ import annotations
 
 (
-    ARRIVAL,  # as it came; -1 until then
+    ARRIVAL,  # as it came; -1 if it never did
     PROMPT,
     OUTPUT,
     KLASS,
@@ -35,14 +35,26 @@ from __future__ import annotations
     CACHED,
     PREEMPTIONS,
     RETRIES,
-    THINK,
     NUMBER,
     CLIENT,
     SESSION,
-    PARENT,
-    CHILD,  # first successor
-    SIBLING,  # the next successor of the same predecessor
     PAID_GOT,  # answer tokens at this admission, which fairness has counted
     PAID_LANE,  # where fairness has counted its prompt
     SIZE,
-) = range(39)
+) = range(35)
+
+# What comes out of a run, by the names of `Compiled`.
+COLUMNS = {
+    "arrival": ARRIVAL,
+    "scheduled": SCHEDULED,
+    "first": FIRST,
+    "finish": FINISH,
+    "max_gap": MAX_GAP,
+    "preemptions": PREEMPTIONS,
+    "retries": RETRIES,
+    "cached": CACHED,
+    "lane": LANE,
+    "outcome": PHASE,
+    "share": SHARE,
+}
+OUTPUTS = tuple(COLUMNS.values())
