@@ -148,6 +148,7 @@ def test_an_interruption_leaves_nothing(trace: str, tmp_path: Path, monkeypatch:
         (("--ttft", "0 s"), "--ttft: '0 s' is not above 0"),
         (("--replicas", "0"), "replicas is 0"),
         (("--engine", "vlm"), "did you mean 'vllm'?"),
+        (("--cache-blocks", "1000000"), "--cache-blocks: the memory of TP4 x H200 SXM has room for"),
         (("--cache-blocks", "30"), "request 0 of forty.csv has 500 prompt and 50 answer tokens"),
         (("--parallelism", "TP1", "--weights", "bf16"), "does not fit"),
     ],
@@ -157,6 +158,13 @@ def test_what_cannot_be_run_is_refused_in_one_sentence(trace: str, words: tuple[
     error = run(trace, *DEPLOYMENT, *words, code=2)
     assert error.count("\n") == 1
     assert sentence in error
+
+
+def test_no_rank_has_more_than_all_experts_work(trace: str) -> None:
+    words = ("--model", "gpt-oss-120b", "--accelerator", "h200-sxm", "--parallelism", "TP2 EP2")
+    assert "more than all tokens on one of 2 ranks; expected at most 2" in run(
+        trace, *words, "--expert-imbalance", "2.5", code=2
+    )
 
 
 def test_the_help_is_in_groups() -> None:

@@ -44,8 +44,10 @@ NAN = float("nan")
         ({"patience_s": NAN}, "engine: patience_s is nan"),
         (
             {"expert_imbalance_frac": 0.9},
-            "engine: expert_imbalance_frac is 0.9; expected at least 1, busiest over mean",
+            "engine: expert_imbalance_frac is 0.9; expected a number >= 1, busiest over mean",
         ),
+        ({"expert_imbalance_frac": float("inf")}, "engine: expert_imbalance_frac is inf"),
+        ({"token_budget": 10**11}, "engine: token_budget is 100000000000; expected at most 1,048,576"),
         ({"prefix_cache": True, "on_preemption": "swap"}, "swapping and a prefix cache at once are not modelled"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,6 +16,7 @@ PREEMPTIONS = ("recompute", "swap")
 ROUTINGS = ("round_robin", "least_loaded", "power_of_two", "sticky", "prefix_aware")
 _ENGINE = "engine-"  # subjects of the facts that hold an engine family's defaults
 _MOST_DRAFTS = 32
+_MOST_TOKENS = 2**20  # of a step, whose costs are in a table over them
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,8 @@ class EngineSettings:
         _one_of(self, "engine", policy=POLICIES, reservation=RESERVATIONS, on_preemption=PREEMPTIONS)
         _at_least(self, "engine", 1, "token_budget", "max_sequences", "block_tokens")
         _at_least(self, "engine", 0, "host_blocks", "input_weight", "output_weight")
+        if self.token_budget > _MOST_TOKENS:
+            raise DeploymentError(f"engine: token_budget is {self.token_budget}; expected at most {_MOST_TOKENS:,}")
         each = 1 + (self.speculation.drafts_count if self.speculation else 0)
         if self.max_sequences * each > self.token_budget:
             tokens = "a token" if each == 1 else f"its {each} tokens"
@@ -88,9 +92,9 @@ class EngineSettings:
             raise DeploymentError(f"engine: watermark_frac is {self.watermark_frac:g}; expected 0 up to below 1")
         if self.patience_s is not None and not self.patience_s > 0:
             raise DeploymentError(f"engine: patience_s is {self.patience_s:g}; expected a number above 0")
-        if not self.expert_imbalance_frac >= 1:
+        if not 1 <= self.expert_imbalance_frac < math.inf:
             raise DeploymentError(
-                f"engine: expert_imbalance_frac is {self.expert_imbalance_frac:g}; expected at least 1, "
+                f"engine: expert_imbalance_frac is {self.expert_imbalance_frac:g}; expected a number >= 1, "
                 f"busiest over mean"
             )
         if self.prefix_cache and self.on_preemption == "swap":

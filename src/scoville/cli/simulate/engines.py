@@ -50,6 +50,11 @@ def settings(o: EngineOptions, facts: Facts, architecture: Architecture, table: 
         raise DeploymentError(f"--preemption: {o.engine} reserves whole answers and preempts nothing; leave it out")
     if o.expert_imbalance_frac != 1 and table.parallelism.expert == 1:
         raise DeploymentError(f"--expert-imbalance is for experts spread over ranks; {table.parallelism} has no EP")
+    if o.expert_imbalance_frac > table.parallelism.expert:
+        raise DeploymentError(
+            f"--expert-imbalance: {o.expert_imbalance_frac:g} times the mean is more than all tokens on one of "
+            f"{table.parallelism.expert} ranks; expected at most {table.parallelism.expert}"
+        )
     changed: dict[str, Any] = {
         "policy": choice(o.policy, POLICIES, "--policy"),
         "token_budget": o.token_budget,
