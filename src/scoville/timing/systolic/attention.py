@@ -75,7 +75,8 @@ def attention(hw: Hardware, heads: Heads, kv: Format, activation: Format, *, pro
     cycles_per_s = hw.clock_count_per_s * hw.arrays_count * hw.slices_count
     folds = math.ceil(heads.head_count / rows) / columns + math.ceil(heads.v_head_count / columns) / rows
     stream_s = heads.heads_count * folds * beat / (cycles_per_s * hw.compute_frac)
-    load_s = heads.kv_heads_count * folds * hw.rows_count / cycles_per_s
+    loads = heads.head_count / depth / columns + math.ceil(heads.v_head_count / columns) / depth  # rows in use only
+    load_s = heads.kv_heads_count * loads / cycles_per_s
     softmax_s = heads.heads_count * _SOFTMAX_FLOP / hw.vector_flop_per_s
 
     # On-chip bytes per pair: queries once per fold of keys; scores out and in; weights out and in; sums out and in.

@@ -11,13 +11,14 @@ operand fills an array fold by fold, the others stream through it.
     input      K           M              N vectors
     output     M           N              K vectors
 
-A fold takes the longer of its stream and of loading the next one behind it, R cycles (a TPU v1 "holds one 64 KiB tile
-of weights plus one for double buffering, to hide the 256 cycles it takes to shift a tile in": Jouppi et al. 2017,
-section 2); what the first and the last cannot hide is `Hardware.fill_cycles_count`.
+A fold takes the longer of its stream and of loading the next one behind it, R cycles, the last only its stream: a TPU
+v1 "holds one 64 KiB tile of weights plus one for double buffering, to hide the 256 cycles it takes to shift a tile in"
+(Jouppi et al. 2017, section 2). What the first and the last cannot hide is `Hardware.fill_cycles_count`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
@@ -37,6 +38,7 @@ _SUM_BYTES = 4.0  # partial sums are fp32
 _NO_ROOM = 1e12
 _BLOCK = 8192
 _PROBES = 257
+_FACTORS = (1, 2, 4, 8)
 _OUT_BYTES = 2.0  # results are bf16, as in transformer.blocks
 
 
@@ -45,7 +47,8 @@ class Mapping:
     """One layout: slices that split batch, M, N and K; arrays that share a fold's stream; what stays where.
 
     `resident` is what the on-chip tile keeps while the other operands pass: all of K of some rows of the input, all of
-    K of some columns of the weights, or a tile of sums.
+    K of some columns of the weights, or a tile of sums. `tiles_factor_count` is how many times more tiles there are
+    than the on-chip memory asks for: smaller ones start and end sooner.
     """
 
     batch_count: int
@@ -55,6 +58,7 @@ class Mapping:
     stream_count: int
     dataflow: Dataflow
     resident: Resident
+    tiles_factor_count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +94,9 @@ def layouts(
     for splits in _splits(hw.slices_count, 4 if batched else 3):
         e, a, b, c = splits if batched else (1, *splits)
         wanted = [
-            Mapping(e, a, b, c, streams, dataflow, resident)
+            Mapping(e, a, b, c, streams, dataflow, resident, factor)
             for resident in RESIDENTS
+            for factor in _FACTORS
             for dataflow, streams in _flows(hw.arrays_count)
         ]
         if only is not None:
@@ -99,13 +104,11 @@ def layouts(
         if not wanted:
             continue
         part = _Part(hw, product, e, a, b, c, depth, beat)
-        for resident in dict.fromkeys(x.resident for x in wanted):
-            m_tiles, n_tiles = part.tiles(resident)
-            memory_s = part.memory_s(m_tiles, n_tiles)
+        for resident, factor in dict.fromkeys((x.resident, x.tiles_factor_count) for x in wanted):
+            tiling = part.tiling(resident, factor)
             for mapping in wanted:
-                if mapping.resident == resident:
-                    work = part.work(mapping.dataflow, mapping.stream_count, m_tiles, n_tiles)
-                    yield mapping, part.levels(work, m_tiles, n_tiles, memory_s)
+                if (mapping.resident, mapping.tiles_factor_count) == (resident, factor):
+                    yield mapping, part.levels(tiling, part.work(mapping.dataflow, mapping.stream_count, tiling))
 
 
 def fastest_s(hw: Hardware, product: Product, *, batched: bool = False) -> Array:
@@ -140,13 +143,24 @@ class _Work:
     moved: Array | float
 
 
+@dataclass(frozen=True, slots=True)
+class _Tiling:
+    """Tiles of M and of N in a slice, the chip's off-chip traffic, and the part of it before or after all work."""
+
+    m_tiles: Array
+    n_tiles: Array
+    memory_s: Array
+    edge_s: Array
+
+
 class _Part:
     """The part of a product that one slice works on."""
 
     def __init__(
         self, hw: Hardware, product: Product, e: int, a: int, b: int, c: int, depth: float, beat: float
     ) -> None:
-        self.hw, self.product, self.beat, self.depth, self.k_split = hw, product, beat, depth, c
+        self.hw, self.product, self.beat, self.depth = hw, product, beat, depth
+        self.batch_split, self.k_split = e, c
         self.m = np.maximum(product.m_count / a, 1.0)
         self.n, self.k = -(-product.n_count // b), -(-product.k_count // c)
         self.batch = product.batch_count if e == 1 else np.ceil(product.batch_count / e)
@@ -165,36 +179,58 @@ class _Part:
         twice, one array depth of K at a time, so that the next panel loads behind the present one.
         """
         hw, a, w = self.hw, self.a, self.w
-        panel = 2 * min(self.k, self.rows_k)
+        panel = 2.0 * min(self.k, self.rows_k)
         whole = np.ones_like(self.m)
         if resident == "input":
-            width = min(self.n, hw.columns_count * hw.arrays_count)
+            width = float(min(self.n, hw.columns_count * hw.arrays_count))
             rows = (hw.sram_bytes - panel * width * w) / (self.k * a + _SUM_BYTES * width)
             return _tiles(self.m, rows), whole
         if resident == "weight":
             height = np.minimum(self.m, float(hw.rows_count))
-            columns = (hw.sram_bytes - panel * height * a) / (self.k * w + _SUM_BYTES * height)
-            return whole, _tiles(whole * self.n, columns)
+            return whole, _tiles(
+                whole * self.n, (hw.sram_bytes - panel * height * a) / (self.k * w + _SUM_BYTES * height)
+            )
         # Sums of rows x columns: traffic a / columns + w / rows is least where rows : columns is w : a.
-        scale = (np.sqrt(panel**2 / 4 + hw.sram_bytes / (a * w)) - panel / 2) / 2
-        columns = np.full_like(self.m, min(scale * a, self.n))
-        rows = np.minimum((hw.sram_bytes - panel * w * columns) / (_SUM_BYTES * columns + panel * a), self.m)
-        left = hw.sram_bytes - panel * a * np.maximum(rows, 1.0)
-        columns = np.minimum(left / (_SUM_BYTES * np.maximum(rows, 1.0) + panel * w), self.n)
-        return _tiles(self.m, rows), _tiles(whole * self.n, columns)
+        scale = (math.sqrt(panel**2 / 4 + hw.sram_bytes / (a * w)) - panel / 2) / 2
+        width = min(scale * a, self.n)
+        height = np.minimum((hw.sram_bytes - panel * w * width) / (_SUM_BYTES * width + panel * a), self.m)
+        some = np.maximum(height, 1.0)
+        across = (hw.sram_bytes - panel * a * some) / (_SUM_BYTES * some + panel * w)
+        return _tiles(self.m, height), _tiles(whole * self.n, across)
 
-    def memory_s(self, m_tiles: Array, n_tiles: Array) -> Array:
-        """Off-chip traffic of the whole chip: slices that need the same operand get it from one read."""
-        p, moved = self.product, np.zeros(1)
-        if "weights" in self.hw.off_chip:
-            moved = moved + p.k_count * p.n_count * self.w * m_tiles
-        if "activations" in self.hw.off_chip:
-            moved = moved + p.m_count * (p.k_count * self.a * n_tiles + p.n_count * _OUT_BYTES)
-        return p.batch_count * moved / self.hw.stream_bytes_per_s
+    def tiling(self, resident: Resident, factor: int) -> _Tiling:
+        """The tiles, the off-chip traffic of the whole chip, and what of it no work can hide.
 
-    def work(self, dataflow: Dataflow, streams: int, m_tiles: Array, n_tiles: Array) -> _Work:
+        Slices that need the same operand get it from one read. Work begins when the resident tile has come, or ends
+        before the last tile of results has gone.
+        """
+        p, hw = self.product, self.hw
+        m_tiles, n_tiles = self.tiles(resident)
+        if resident == "input":
+            m_tiles = m_tiles * factor
+        else:
+            n_tiles = n_tiles * factor
+        inputs, results, weights = (p.m_count * (p.k_count * self.a), p.m_count * (p.n_count * _OUT_BYTES), 0.0)
+        if "activations" not in hw.off_chip:
+            inputs, results = inputs * 0, results * 0
+        if "weights" in hw.off_chip:
+            weights = p.k_count * p.n_count * self.w
+        moved = weights * m_tiles + inputs * n_tiles + results
+        edge: Array
+        if resident == "input":
+            edge = inputs / m_tiles
+        elif resident == "weight":
+            edge = weights / n_tiles
+        else:
+            edge = results / (m_tiles * n_tiles)
+        together = np.minimum(p.batch_count, self.batch_split)
+        speed = hw.stream_bytes_per_s
+        return _Tiling(m_tiles, n_tiles, p.batch_count * moved / speed, together * edge / speed)
+
+    def work(self, dataflow: Dataflow, streams: int, tiling: _Tiling) -> _Work:
         """The arrays' part. Tiles cut the stream of a dataflow, and with it the reuse of its folds, into pieces."""
         hw, m, n, k = self.hw, self.m, self.n, self.k
+        m_tiles, n_tiles = tiling.m_tiles, tiling.n_tiles
         fed = np.isfinite(hw.sram_bytes_per_s)
         moved: Array | float = 0.0
         pieces: Array | float
@@ -215,20 +251,21 @@ class _Part:
             if fed:
                 moved = self.inputs * self.n_folds + self.weights * m_folds + self.results
         rounds = np.ceil(self.batch * folds * pieces / hw.arrays_count)
-        each = np.maximum(np.maximum(stream / pieces, self.beat) / hw.compute_frac, hw.rows_count)
-        cycles = rounds * each
+        stream = np.maximum(stream / pieces, self.beat) / hw.compute_frac
+        cycles = (rounds - 1) * np.maximum(stream, hw.rows_count) + stream
         return _Work(cycles / hw.clock_count_per_s, np.maximum(cycles / hw.rows_count, 1.0), moved)
 
-    def levels(self, work: _Work, m_tiles: Array, n_tiles: Array, memory_s: Array) -> Levels:
+    def levels(self, tiling: _Tiling, work: _Work) -> Levels:
         """Time on each level. A pipeline takes its longest level throughout and the others once, at its ends."""
-        hw, array_s, sram_s = self.hw, work.array_s, np.zeros(1)
+        hw, array_s, sram_s, memory_s = self.hw, work.array_s, np.zeros(1), tiling.memory_s
         if np.isfinite(hw.sram_bytes_per_s):
-            arriving = self.weights * m_tiles + self.inputs * n_tiles + self.results
+            arriving = self.weights * tiling.m_tiles + self.inputs * tiling.n_tiles + self.results
             reduced = self.m * (self.n * 2 * _SUM_BYTES * (self.k_split - 1) / self.k_split)
             sram_s = self.batch * (work.moved + arriving + reduced) / hw.sram_bytes_per_s
-        longest = np.maximum(np.maximum(array_s, sram_s), memory_s)
-        ends = (array_s + sram_s + memory_s - longest) / work.steps
-        return Levels(array_s, sram_s, memory_s, longest + ends + hw.fill_s)
+        inside = np.maximum(array_s, sram_s)
+        working = inside + np.minimum(array_s, sram_s) / work.steps + tiling.edge_s
+        total = np.maximum(working, memory_s + inside / work.steps) + hw.fill_s
+        return Levels(array_s, sram_s, memory_s, total)
 
 
 def _tiles(whole: Array, room: Array | float) -> Array:
@@ -247,6 +284,6 @@ def _splits(slices: int, ways: int) -> tuple[tuple[int, ...], ...]:
 @cache
 def _flows(arrays: int) -> tuple[tuple[Dataflow, int], ...]:
     """Dataflows, each with the arrays among which the stream of one fold may be divided; sums stay in one array."""
-    shares = sorted({arrays, *(2**i for i in range(arrays.bit_length()) if 2**i <= arrays)})
+    shares = sorted({1, round(math.sqrt(arrays)), arrays})
     moving: tuple[Dataflow, ...] = ("weight", "input")
     return (("output", 1), *((flow, share) for flow in moving for share in shares))
