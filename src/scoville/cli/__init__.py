@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from scoville import __version__
-from scoville.cli import facts, model, predict, simulate, study, traffic
+from scoville.cli import facts, model, predict, simulate, study, traffic, validate
 from scoville.errors import ScovilleError
 
 __all__ = ["app", "main"]
@@ -71,6 +71,7 @@ app.command(short_help="One model on one chip in one configuration")(predict.pre
 app.command(
     cls=simulate.Grouped, short_help="Replay a trace on it, request by request: latencies, goodput, highest load"
 )(simulate.simulate)
+app.command(short_help="Score predictions against a table of measured runs")(validate.validate)
 app.command(short_help="Figures with their ranges, sources and dates")(facts.facts)
 app.add_typer(traffic.app, name="traffic", short_help="Traces: summarise, convert, synthesise, scale to a demand")
 app.command(short_help="What a model is made of, how big it is, what a sequence of it holds")(model.model)

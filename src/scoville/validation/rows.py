@@ -1,0 +1,255 @@
+"""A table of measured runs, row by row: what was run (`Setting`) and measured, or why the row does not map."""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from scoville.errors import StudyError
+from scoville.facts import Facts
+from scoville.transformer import Architecture, load, names
+from scoville.transformer.step import Parallelism, Precision
+from scoville.validation.conventions import Convention, convention
+from scoville.validation.names import (
+    Chips,
+    Unknown,
+    concurrency,
+    engine_family,
+    model_key,
+    model_names,
+    precision,
+    spread,
+)
+
+Metric = Literal["ttft", "tpot", "throughput"]
+METRICS: tuple[Metric, ...] = ("tpot", "ttft", "throughput")
+_MEASURES: dict[Metric, str] = {"ttft": "s", "tpot": "s", "throughput": "tokens_per_s"}
+
+COLUMNS = (
+    "hardware", "n_chips", "model", "precision", "engine", "parallelism", "input_tokens", "output_tokens",
+    "batch_or_concurrency", "metric", "value",
+)  # fmt: skip
+_METRIC = re.compile(
+    r"(?:(?P<statistic>mean|avg|average|median|p50)_)?(?P<what>ttft|tpot|itl)(?:_(?P<late>mean|avg|median|p50))?"
+    r"_(?P<unit>ms|s|us)"
+)
+_UNIT_S = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
+_THROUGHPUT = re.compile(r"output_(?:tokens_per_s|tok_per_s|throughput|tps)(?:_total)?(?P<each>_per_(?:gpu|chip))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One run: a deployment, lengths and load. Rows of one run share it.
+
+    concurrency         requests in flight; None: all requests come at once
+    requests_count      requests of the run
+    shortest_frac       lengths are drawn evenly from so much of the nominal ones up to them
+    token_budget        of the engine; None: its family's own
+    """
+
+    accelerator: str
+    model: str
+    precision: Precision
+    parallelism: Parallelism
+    replicas_count: int
+    engine: str
+    input_tokens: int
+    output_tokens: int
+    concurrency: int | None
+    requests_count: int
+    shortest_frac: float
+    token_budget: int | None = None
+
+    @property
+    def chips_count(self) -> int:
+        """Chips of all replicas."""
+        return self.parallelism.chips * self.replicas_count
+
+    def __str__(self) -> str:
+        p = self.precision
+        load = "all at once" if self.concurrency is None else f"{self.concurrency} in flight"
+        times = f"{self.replicas_count} x " if self.replicas_count > 1 else ""
+        return (
+            f"{self.model} {p.weights}/{p.activations}/{p.kv} on {times}{self.parallelism} x {self.accelerator}, "
+            f"{self.engine}, {self.input_tokens}/{self.output_tokens}, {load}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A row that maps. `value` is in `measure`, s or tokens_per_s (of all chips); `words` are the row's own.
+
+    convention   name of the published benchmark that the row is from, "" for none that is known
+    """
+
+    line: int
+    setting: Setting
+    metric: Metric
+    median: bool
+    value: float
+    measure: str
+    words: Mapping[str, str]
+    convention: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unmapped:
+    """A row that does not map, and why in one sentence."""
+
+    line: int
+    reason: str
+    words: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Table:
+    """All rows of a file in its order, and the architectures that they use by the model's name in their settings."""
+
+    path: Path
+    rows: tuple[Measured | Unmapped, ...]
+    architectures: Mapping[str, Architecture]
+
+    @property
+    def mapped(self) -> tuple[Measured, ...]:
+        """The rows that map."""
+        return tuple(r for r in self.rows if isinstance(r, Measured))
+
+    @property
+    def unmapped(self) -> tuple[Unmapped, ...]:
+        """The rows that do not."""
+        return tuple(r for r in self.rows if isinstance(r, Unmapped))
+
+
+def read(path: Path, facts: Facts, own_models: Mapping[str, str] | None = None) -> Table:
+    """Read a CSV file in the columns of `COLUMNS` (and `note`, if there); others are ignored.
+
+    `own_models` gives a config.json for a model's name. Raises StudyError naming file, line and column of what is
+    missing or no number, and ModelError for a config that cannot be read.
+    """
+    mapper = _Mapper(facts, own_models or {})
+    rows = tuple(mapper.mapped(path, line, words) for line, words in _lines(path))
+    if not rows:
+        raise StudyError(f"{path}:2: there are no rows; expected one measured figure a row")
+    return Table(path, rows, mapper.architectures)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.reader(file, strict=True)
+            header = [name.strip() for name in next(rows, [])]
+            missing = [name for name in COLUMNS if name not in header]
+            if missing:
+                raise StudyError(f"{path}:1: column {missing[0]} is missing; expected {', '.join(COLUMNS)}")
+            for cells in rows:
+                if not any(cell.strip() for cell in cells):
+                    continue
+                if len(cells) != len(header):
+                    raise StudyError(
+                        f"{path}:{rows.line_num}: has {len(cells)} cells; expected {len(header)}, one a column"
+                    )
+                yield rows.line_num, dict(zip(header, (c.strip() for c in cells), strict=True))
+    except UnicodeDecodeError:
+        raise StudyError(f"{path}: is not UTF-8 text; expected a CSV file") from None
+    except csv.Error as error:
+        raise StudyError(f"{path}:{rows.line_num}: is no CSV ({error})") from None
+    except OSError as error:
+        raise StudyError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def _number(path: Path, line: int, words: Mapping[str, str], column: str, expected: str) -> float:
+    try:
+        value = float(words[column])
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value > 0):
+        raise StudyError(f"{path}:{line}: {column} is '{words[column]}'; expected {expected}")
+    return value
+
+
+def _count(path: Path, line: int, words: Mapping[str, str], column: str) -> int:
+    value = _number(path, line, words, column, "an integer >= 1")
+    if value != int(value):
+        raise StudyError(f"{path}:{line}: {column} is '{words[column]}'; expected an integer >= 1")
+    return int(value)
+
+
+class _Mapper:
+    """Maps rows; what a name means is looked up once."""
+
+    def __init__(self, facts: Facts, own_models: Mapping[str, str]) -> None:
+        self._chips = Chips(facts)
+        self._models = model_names(names(), own_models)
+        self.architectures: dict[str, Architecture] = {}
+        for path in own_models.values():  # before the rows, so that a bad file is an error whatever they hold
+            self._load(path)
+
+    def _load(self, name: str) -> Architecture:
+        if name not in self.architectures:
+            self.architectures[name] = load(name)
+        return self.architectures[name]
+
+    def mapped(self, path: Path, line: int, words: Mapping[str, str]) -> Measured | Unmapped:
+        value = _number(path, line, words, "value", "a number above 0")
+        given, made = (_count(path, line, words, c) for c in ("input_tokens", "output_tokens"))
+        chips = _count(path, line, words, "n_chips") if words["n_chips"] else None
+        try:
+            metric, median, scale, each = _metric(words["metric"])
+            how = convention(words)
+            setting = self._setting(words, given, made, chips, how)
+        except Unknown as why:
+            return Unmapped(line, str(why), words)
+        if each:
+            scale *= setting.chips_count
+        if metric == "tpot" and made < 2:
+            return Unmapped(line, "an answer of one token has no time per token after the first", words)
+        return Measured(line, setting, metric, median, value * scale, _MEASURES[metric], words, how.name)
+
+    def _setting(self, words: Mapping[str, str], given: int, made: int, chips: int | None, how: Convention) -> Setting:
+        chip = self._chips.find(words["hardware"])
+        if chip.missing:
+            raise Unknown(f"{chip.id} cannot be timed, because nobody has published: {', '.join(chip.missing)}")
+        name = self._models.get(model_key(words["model"]))
+        if name is None:
+            raise Unknown(f"model '{words['model']}' is not bundled; give its config with --model NAME=config.json")
+        model = self._load(name)
+        engine = engine_family(words["engine"])
+        formats = precision(words["precision"], model, chip, engine)
+        launch = how.launch(engine, chip.id, formats.weights)
+        spreads = spread(words["parallelism"], chips, model, attention_dp=how.attention_dp)
+        users = concurrency(words["batch_or_concurrency"])
+        return Setting(
+            accelerator=chip.id,
+            model=name,
+            precision=replace(formats, kv=launch.kv or formats.kv),
+            parallelism=spreads.parallelism,
+            replicas_count=spreads.replicas,
+            engine=engine,
+            input_tokens=given,
+            output_tokens=made,
+            concurrency=users,
+            requests_count=how.requests_count(given, made, users),
+            shortest_frac=how.shortest_frac,
+            token_budget=launch.token_budget,
+        )
+
+
+def _metric(name: str) -> tuple[Metric, bool, float, bool]:
+    """(metric, median, what a unit is in SI, per chip) of a metric's name. Raises Unknown.
+
+    >>> _metric("ttft_ms"), _metric("median_itl_ms"), _metric("output_tokens_per_s_total")
+    (('ttft', False, 0.001, False), ('tpot', True, 0.001, False), ('throughput', False, 1.0, False))
+    """
+    word = name.strip().lower()
+    if found := _METRIC.fullmatch(word):
+        statistic = found["statistic"] or found["late"] or ""
+        what: Metric = "ttft" if found["what"] == "ttft" else "tpot"
+        return what, statistic in ("median", "p50"), _UNIT_S[found["unit"]], False
+    if found := _THROUGHPUT.fullmatch(word):
+        return "throughput", False, 1.0, found["each"] is not None
+    raise Unknown(f"metric '{name}' is not predicted; known: ttft_ms, tpot_ms, itl_ms, output_tokens_per_s_total")
