@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,6 +27,9 @@ from scoville.serving.simulate import (
 from scoville.serving.steady import Targets
 from scoville.serving.workload import workload
 from scoville.traffic import Trace
+
+if TYPE_CHECKING:
+    from scoville.serving.compiled import Compiled
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,7 @@ def disaggregate(
             raise DeploymentError(
                 "two pools: closed loops and turns that follow each other are for one pool; use the trace's arrivals"
             )
-    refuse_what_never_fits(trace, prefill)
+    refuse_what_never_fits(replace(trace, output_tokens=np.ones_like(trace.output_tokens)), prefill)
     refuse_what_never_fits(trace, decode)
     n = len(trace)
     work = requests_of(trace, prefill, prefill_fleet)
@@ -73,7 +77,10 @@ def disaggregate(
     one, first_parts = run(replace(work, output=np.ones(n, np.int64)), prefill, prefill_fleet)
     if any(c.out_of_ticks for c in first_parts):
         raise DeploymentError(too_long(trace))
-    arrives = _sent(work.prompt, one["finish"], one["lane"] % prefill_fleet.replicas, prefill, link)
+    # Replicas that ran by themselves had the requests in turn, and number their lanes each from 0.
+    apart = len(first_parts) > 1
+    replica = np.arange(n) % len(first_parts) if apart else one["lane"] % prefill_fleet.replicas
+    arrives = _sent(work.prompt, one["finish"], replica, prefill, link)
     goes_on = np.flatnonzero((one["outcome"] == FINISHED) & (output > 1))
     order = goes_on[np.argsort(arrives[goes_on], kind="stable")]
     parts = [first_parts]
@@ -104,7 +111,9 @@ def disaggregate(
         parts.append(second_parts)
         pools.append(("decode", decode, decode_fleet, second_parts))
     end = max(c.end for some in parts for c in some)
-    made = tuple(pool_of(name, engine, fleet, some, end) for name, engine, fleet, some in pools)
+    made = tuple(
+        pool_of(name, engine, fleet, [_until(c, end) for c in some], end) for name, engine, fleet, some in pools
+    )
     shares = [one["share"]]
     if len(order):
         shares.append(np.zeros(n))
@@ -112,7 +121,7 @@ def disaggregate(
     chip_s = sum(p.chip_s for p in made)
     return Replay(
         pools=made,
-        duration_s=made[0].replica_s / prefill_fleet.replicas if not prefill_fleet.autoscaling else _seconds(end),
+        duration_s=end / TICKS_PER_S,
         outcome=two["outcome"],
         share_frac=sum(
             (s / s.sum() * (p.chip_s / chip_s) for s, p in zip(shares, made, strict=True) if s.sum() > 0), np.zeros(n)
@@ -129,8 +138,12 @@ def disaggregate(
     )
 
 
-def _seconds(ticks: int) -> float:
-    return ticks / TICKS_PER_S
+def _until(c: Compiled, end: int) -> Compiled:
+    """With bins so wide, by a power of two, that its timeline holds the end of the other pool too."""
+    bins = c.timeline.shape[1]
+    times = 1 << (-(-end // (c.bin_ticks * bins)) - 1).bit_length()
+    wide = np.pad(c.timeline, ((0, 0), (0, -bins % times))).reshape(2, -1, times).sum(axis=2)
+    return replace(c, timeline=np.pad(wide, ((0, 0), (0, bins - wide.shape[1]))), bin_ticks=c.bin_ticks * times)
 
 
 def _sent(prompt: Ints, finish: Ints, replica: Ints, prefill: Engine, link: Link) -> Ints:
