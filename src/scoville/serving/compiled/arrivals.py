@@ -29,10 +29,11 @@ def born(m: Ints, r: int, now: int) -> int:
         q = m[C.NEXT_RECORD]
         m[C.NEXT_RECORD] += Q.SIZE
     m[m[C.RECORD_OF] + r] = q
+    blank, fields, at, n = m[C.BLANK], m[C.INPUT_FIELDS], m[C.INPUTS] + r, m[C.REQUESTS_COUNT]
     for i in range(Q.SIZE):
-        m[q + i] = m[m[C.BLANK] + i]
+        m[q + i] = m[blank + i]
     for i in range(m[C.INPUTS_COUNT]):
-        m[q + m[m[C.INPUT_FIELDS] + i]] = m[m[C.INPUTS] + i * m[C.REQUESTS_COUNT] + r]
+        m[q + m[fields + i]] = m[at + i * n]
     m[q + Q.NUMBER] = m[C.FIRST_NUMBER] + r * m[C.NUMBER_STEP]
     m[q + Q.ARRIVAL] = now
     return q
@@ -43,10 +44,10 @@ def _tell(m: Ints, r: int, outcome: int) -> None:
     """Write what a request saw, and give up its record."""
     q = request(m, r)
     m[q + Q.PHASE] = outcome
-    at = m[C.OUTPUTS] + r
+    at, n = m[C.OUTPUTS] + r, m[C.REQUESTS_COUNT]
     for field in Q.OUTPUTS:
         m[at] = m[q + field]
-        at += m[C.REQUESTS_COUNT]
+        at += n
     m[q + Q.NEXT] = m[C.FREE_RECORD]
     m[C.FREE_RECORD] = q
     m[m[C.RECORD_OF] + r] = m[C.RECORDS]
