@@ -1,0 +1,408 @@
+"""Measured expert layers: how long the routed experts of a layer take on one rank, on a chip, in an engine family.
+
+One time is the pair `experts_up` and `experts_down`: sorting the tokens by expert, both grouped GEMMs, the activation
+between them and the weighted sum. Time is the fitted roofline of the kernel times exp(residual). The residual of a
+layout nobody measured is kriged from the measured curves of residual against tokens (Matheron, "Principles of
+Geostatistics", 1963): layouts of like hidden size, intermediate size per rank, experts per rank and top-k resemble each
+other. A measured layout returns its own curve.
+
+Tokens are those of all ranks that share the experts; the rank timed is the busiest one. The tables repeat one layer on
+the same weights: as many as fit into the chip's cache are then read from there. No engine's step sees that, since other
+layers pass in between; `cached=True` gives the time as measured, the default the time with weights from memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from scoville.errors import DeploymentError
+from scoville.transformer.architecture import FORMATS
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Array = NDArray[np.float64]
+Counts = NDArray[np.int64]
+RESIDUAL_STEP = 2e-3  # log units of the stored residuals
+DISTRIBUTIONS = ("balanced", "power_law_1.01", "power_law_1.2")
+TILE_ROWS = 16  # least rows that the matrix units multiply at a time
+LONGEST = 2**20  # tokens up to which a curve is drawn
+_DRAWS = 16
+_BF16_BYTES = FORMATS["bf16"].size_bytes
+_COLUMNS = ("chip", "family", "format")
+_LAYOUT = ("hidden", "intermediate", "experts", "top_k", "tensor", "expert")
+
+
+class MoeFormat(NamedTuple):
+    """How operands are stored: names of `transformer.architecture.FORMATS`."""
+
+    weight: str
+    activation: str
+
+
+MOE_FORMATS: Mapping[str, MoeFormat] = {
+    "bf16": MoeFormat("bf16", "bf16"),
+    "fp8": MoeFormat("fp8", "fp8"),  # one scale per tensor
+    "fp8_block": MoeFormat("fp8", "fp8"),  # scales of 128 x 128 weights and 1 x 128 activations, as DeepSeek-V3
+    "int4_bf16": MoeFormat("int4", "bf16"),
+    "mxfp4_bf16": MoeFormat("mxfp4", "bf16"),
+}
+
+
+class ExpertLayout(NamedTuple):
+    """Routed experts of a layer and their split: `tensor` ranks share an expert, `expert` groups share the experts.
+
+    intermediate  of the whole expert, before the split by `tensor`
+    gated         two up projections (SwiGLU) rather than one
+    """
+
+    hidden: int
+    intermediate: int
+    experts: int
+    top_k: int
+    tensor: int = 1
+    expert: int = 1
+    gated: bool = True
+
+    def check(self) -> None:
+        """Raises DeploymentError where a size is not positive or the experts don't divide."""
+        if min(self[:6]) < 1 or self.top_k > self.experts or self.experts % self.expert:
+            raise DeploymentError(
+                f"experts: {self.experts} experts, top-{self.top_k}, hidden {self.hidden}, intermediate "
+                f"{self.intermediate} on {self.tensor} x {self.expert} ranks; expected positive numbers, top-k at most "
+                f"the experts, and experts a multiple of the expert groups"
+            )
+
+    @property
+    def elements(self) -> float:
+        """Weights of one expert on one rank."""
+        return (3 if self.gated else 2) * self.hidden * self.intermediate / self.tensor
+
+
+class Load(NamedTuple):
+    """Expected work of the busiest rank, per number of tokens; each (tokens,).
+
+    rows      tokens times their experts on this rank
+    touched   experts with at least one row
+    padded    rows, those of each expert rounded up to whole tiles
+    """
+
+    rows: Array
+    touched: Array
+    padded: Array
+
+
+@lru_cache(maxsize=1024)
+def routing_load(tokens: tuple[int, ...], experts: int, top_k: int, expert: int, distribution: str) -> Load:
+    """Rows, experts touched and padded rows for each number of tokens; see `rows_by_expert`."""
+    out = np.empty((3, len(tokens)))
+    for i, t in enumerate(tokens):
+        n = rows_by_expert(t, experts, top_k, expert, distribution)
+        padded = -(-n // TILE_ROWS) * TILE_ROWS
+        out[:, i] = n.sum(1).mean(), (n > 0).sum(1).mean(), padded.sum(1).mean()
+    return Load(*out)
+
+
+def rows_by_expert(tokens: int, experts: int, top_k: int, expert: int, distribution: str) -> Counts:
+    """Rows of each expert of the busiest rank in some draws, (draws, experts / expert): the published benchmark's law.
+
+    Balanced: token i takes experts i, i + s, i + 2 s, ... with s = experts / top_k rounded up. Power law: the experts'
+    shares are drawn from a density x^-alpha on [1, 0.8 tokens] ([0.01, 2] where rows are no more than experts), scaled
+    to tokens x top_k, rounded, no expert above `tokens`; what rounding leaves goes rank by rank to the emptiest
+    experts, or is taken from the fullest. ai-dynamo/aiconfigurator@095f58a, collector (Apache-2.0).
+    """
+    share = experts // expert
+    if distribution == "balanced":
+        stride = -(-experts // top_k)
+        first = np.arange(tokens) if tokens >= stride else np.arange(tokens) * stride // tokens
+        once = np.bincount(first % experts, minlength=experts)
+        return sum(np.roll(once, i * stride) for i in range(top_k))[None, :share]  # type: ignore[index]
+    low, high = (1.0, 0.8 * tokens) if tokens * top_k > experts else (0.01, 2.0)
+    e = 1.0 - float(distribution.rpartition("_")[2])
+    u = np.random.default_rng(7).random((_DRAWS, experts))
+    x = ((high**e - low**e) * u + low**e) ** (1 / e)
+    whole = np.minimum(np.rint(x / x.sum(1, keepdims=True) * (tokens * top_k)).astype(np.int64), tokens)
+    ranks = np.sort(whole.reshape(_DRAWS, expert, share), -1)
+    left = tokens * top_k - whole.sum(1)[:, None]
+    r = np.arange(expert)
+    more, less = np.maximum(left, 0), np.maximum(-left, 0)
+    ranks = np.sort(_fill(ranks, more // expert + (r < more % expert)), -1)
+    ranks = -_fill(-ranks[..., ::-1], less // expert + (r < less % expert))
+    ranks = np.clip(ranks, 0, tokens)
+    return np.asarray(ranks[np.arange(_DRAWS), ranks.sum(-1).argmax(1)])
+
+
+def _fill(n: Counts, units: Counts) -> Counts:
+    """`units` (...) are added one by one to the smallest of `n` (..., m), which ascend."""
+    below = np.cumsum(n, -1)
+    j = np.arange(1, n.shape[-1] + 1)
+    raised = (j * n - below <= units[..., None]).sum(-1)
+    total = np.take_along_axis(below, (raised - 1)[..., None], -1)[..., 0] + units
+    level, rest = total // raised, total % raised
+    return np.where(j <= raised[..., None], level[..., None] + (j <= rest[..., None]), n)
+
+
+@dataclass(frozen=True, slots=True)
+class MoeChip:
+    """What the experts need of a chip: peak of their format and memory bandwidth."""
+
+    peak_flop_per_s: float
+    memory_bytes_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class MoeKernel:
+    """Parameters of the fitted roofline.
+
+    fixed_s          start and end of the kernels, sorting included
+    compute_frac     share of the peak that full tiles reach
+    memory_frac      share of the bandwidth at which weights are read
+    overlap_frac     how much of the shorter time shows beside the longer: 0 none, 1 all
+    row_count        how often each row's inputs and outputs cross the memory, both GEMMs, on this rank
+    routing_count    how often a hidden vector per token and expert crosses it, experts of other ranks included
+    cache_bytes      touched weights up to about this many stay in the cache between repetitions of a layer
+    """
+
+    fixed_s: float
+    compute_frac: float
+    memory_frac: float
+    overlap_frac: float
+    row_count: float
+    routing_count: float
+    cache_bytes: float
+
+
+def light_seconds(chip: MoeChip, fmt: MoeFormat, layout: ExpertLayout, load: Load, cached: bool = False) -> Array:
+    """The roofline at full peak and full bandwidth: no kernel is faster; `cached` counts no weights. (tokens,)."""
+    flop = 2.0 * load.rows * layout.elements
+    weights = 0.0 if cached else load.touched * layout.elements * FORMATS[fmt.weight].size_bytes
+    memory = weights + load.rows * layout.hidden * _BF16_BYTES / layout.top_k
+    return np.asarray(np.maximum(flop / chip.peak_flop_per_s, memory / chip.memory_bytes_per_s))
+
+
+def roofline_seconds(
+    kernel: MoeKernel,
+    chip: MoeChip,
+    fmt: MoeFormat,
+    layout: ExpertLayout,
+    tokens: ArrayLike,
+    load: Load,
+    cached: bool = False,
+) -> Array:
+    """Fitted roofline of the pair of grouped GEMMs, (tokens,): tiles against weights touched and rows moved."""
+    inner = layout.intermediate / layout.tensor
+    a = FORMATS[fmt.activation].size_bytes
+    per_row = layout.hidden * (a + _BF16_BYTES) + inner * (a + (2 if layout.gated else 1) * _BF16_BYTES)
+    weights = load.touched * layout.elements * FORMATS[fmt.weight].size_bytes
+    if cached:
+        weights = weights * (1 - 1 / (1 + (weights / kernel.cache_bytes) ** 6))
+    routed = np.asarray(tokens, float) * layout.top_k * layout.hidden * _BF16_BYTES
+    moved = weights / kernel.memory_frac + kernel.row_count * load.rows * per_row + kernel.routing_count * routed
+    memory = moved / chip.memory_bytes_per_s
+    compute = 2.0 * load.padded * layout.elements / (chip.peak_flop_per_s * kernel.compute_frac)
+    return np.asarray(kernel.fixed_s + np.maximum(compute, memory) + kernel.overlap_frac * np.minimum(compute, memory))
+
+
+def place(layouts: Array, reach: Array) -> Array:
+    """Layouts as points among which residuals are interpolated, (n, 6), from rows of `_LAYOUT`, (n, 6).
+
+    Axes: hidden size, intermediate size and experts per rank, top-k, expert groups in octaves over their reach (how far
+    apart layouts still resemble each other), and whether the experts are shared out at all.
+    """
+    hidden, inner, experts, top_k, tensor, expert = layouts.T
+    axes = [np.log2(x) for x in (hidden, inner / tensor, experts / expert, top_k, expert)]
+    return np.stack([*axes, (expert > 1).astype(float)], 1) / reach
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """Measured residuals of one kernel under one distribution, and their kriging.
+
+    layouts        (n, 6) rows of `_LAYOUT`
+    log_ratio_frac (n, knots)
+    mean           (knots,), and weights (n, knots), of the kriging
+    """
+
+    layouts: Array
+    log_ratio_frac: Array
+    points: Array
+    mean: Array
+    weights: Array
+
+    @classmethod
+    def of(cls, layouts: Array, log_ratio_frac: Array, reach: Array, noise_frac: float) -> Curves:
+        """Ordinary kriging with exponential correlation: solves for the mean and the weights of every knot."""
+        points = place(layouts, reach)
+        covariance = correlation(points, points) + noise_frac * np.eye(len(points))
+        solved = np.linalg.solve(covariance, np.column_stack([log_ratio_frac, np.ones(len(points))]))
+        mean = solved[:, :-1].sum(0) / solved[:, -1].sum()
+        return cls(layouts, log_ratio_frac, points, mean, solved[:, :-1] - solved[:, -1:] * mean)
+
+    def at(self, layout: Array, reach: Array) -> Array:
+        """Residual curve of a layout (6,): its own where measured; moved to the border where it lies beyond."""
+        same = (self.layouts == layout).all(1)
+        if same.any():
+            return np.asarray(self.log_ratio_frac[same.argmax()])
+        point = np.clip(place(layout[None], reach), self.points.min(0), self.points.max(0))
+        return np.asarray(self.mean + (correlation(point, self.points) @ self.weights)[0])
+
+
+def correlation(a: Array, b: Array) -> Array:
+    """exp(-distance) between points (n, axes) and (m, axes): (n, m)."""
+    return np.asarray(np.exp(-np.sqrt(((a[:, None] - b[None]) ** 2).sum(-1))))
+
+
+@dataclass(frozen=True, slots=True)
+class KernelTable:
+    """One kernel's roofline and residual curves by distribution."""
+
+    kernel: MoeKernel
+    gated: bool
+    reach: Array
+    curves: Mapping[str, Curves]
+
+
+@dataclass(frozen=True)
+class MoeTimes:
+    """Measured experts of one chip, engine family and format; `tokens` are the knots of all curves."""
+
+    name: str
+    format: MoeFormat
+    chip: MoeChip
+    tokens: tuple[int, ...]
+    tables: tuple[KernelTable, ...]
+    _drawn: dict[tuple[ExpertLayout, str, bool], tuple[Array, Array]] = field(default_factory=dict, repr=False)
+
+    def seconds(
+        self,
+        tokens: ArrayLike,
+        hidden: int,
+        intermediate: int,
+        experts: int,
+        top_k: int,
+        tensor: int = 1,
+        expert: int = 1,
+        distribution: str = "power_law_1.2",
+        *,
+        gated: bool = True,
+        cached: bool = False,
+    ) -> Array:
+        """Seconds of up and down projection together, in the shape of `tokens` (of all ranks; below one counts as one).
+
+        Raises DeploymentError for an impossible layout or an unknown distribution. Beyond the last knot the roofline
+        continues with the last residual.
+        """
+        layout = ExpertLayout(hidden, intermediate, experts, top_k, tensor, expert, gated)
+        log_tokens, log_seconds = self._curve(layout, distribution, cached)
+        at = np.log(np.maximum(np.asarray(tokens, float), 1.0))
+        return np.asarray(np.exp(np.interp(at, log_tokens, log_seconds)))
+
+    def covers(
+        self,
+        tokens: ArrayLike,
+        hidden: int,
+        intermediate: int,
+        experts: int,
+        top_k: int,
+        tensor: int = 1,
+        expert: int = 1,
+        distribution: str = "power_law_1.2",
+        *,
+        gated: bool = True,
+    ) -> NDArray[np.bool_]:
+        """Whether tokens and layout lie within what was measured; elsewhere the answer is extrapolated."""
+        layout = ExpertLayout(hidden, intermediate, experts, top_k, tensor, expert, gated)
+        table = self._table(layout, distribution)
+        points = table.curves[distribution].points
+        point = place(np.array([layout[:6]], float), table.reach)[0]
+        inside = table.gated == gated and bool(((point >= points.min(0)) & (point <= points.max(0))).all())
+        t = np.asarray(tokens, float)
+        return np.asarray((t >= 1) & (t <= self.tokens[-1]) & inside)
+
+    def _table(self, layout: ExpertLayout, distribution: str) -> KernelTable:
+        """The kernel the engine takes for a layout: that of the nearest measured layout, gated as it is if possible."""
+        layout.check()
+        known = [t for t in self.tables if distribution in t.curves]
+        if not known:
+            listed = ", ".join(sorted({d for t in self.tables for d in t.curves}))
+            raise DeploymentError(
+                f"experts: no measured distribution '{distribution}' in {self.name}; expected {listed}"
+            )
+        alike = [t for t in known if t.gated == layout.gated] or known
+        row = np.array([layout[:6]], float)
+
+        def distance(t: KernelTable) -> float:
+            return float(np.abs(place(row, _EVEN) - place(t.curves[distribution].layouts, _EVEN)).sum(1).min())
+
+        return min(alike, key=distance)
+
+    def _curve(self, layout: ExpertLayout, distribution: str, cached: bool) -> tuple[Array, Array]:
+        """Log seconds at log tokens: the knots, and octaves beyond them."""
+        key = (layout, distribution, cached)
+        if key not in self._drawn:
+            table = self._table(layout, distribution)
+            beyond, t = [], self.tokens[-1] * 2
+            while t <= LONGEST:
+                beyond.append(t)
+                t *= 2
+            knots = (*self.tokens, *beyond)
+            load = routing_load(knots, layout.experts, layout.top_k, layout.expert, distribution)
+            base = roofline_seconds(table.kernel, self.chip, self.format, layout, knots, load, cached)
+            residual = table.curves[distribution].at(np.array(layout[:6], float), table.reach)
+            time = base * np.exp(np.concatenate([residual, np.full(len(beyond), residual[-1])]))
+            light = light_seconds(self.chip, self.format, layout, load, cached)
+            self._drawn[key] = np.log(knots), np.log(np.maximum(time, light))
+        return self._drawn[key]
+
+
+_EVEN = np.array([1.0, 1.0, 1.0, 1.0, 4.0, 0.25])  # octaves; whether experts are shared out weighs most
+
+
+@lru_cache(maxsize=1)
+def _tables() -> tuple[pl.DataFrame, pl.DataFrame]:
+    import polars as pl
+
+    folder = files("scoville.timing.measured") / "data"
+    parameters, residuals = (pl.read_parquet((folder / f"{x}.parquet").read_bytes()) for x in ("moe_parameters", "moe"))
+    return parameters, residuals
+
+
+def moe_tables() -> tuple[tuple[str, str, str], ...]:
+    """(chip, engine family, format) of every measured table."""
+    return tuple(_tables()[0].select(_COLUMNS).unique(maintain_order=True).iter_rows())
+
+
+@lru_cache(maxsize=32)
+def moe_times(chip: str, family: str, fmt: str) -> MoeTimes:
+    """The measured table. Raises DeploymentError where there is none."""
+    known = moe_tables()
+    if (chip, family, fmt) not in known:
+        listed = "; ".join(" ".join(x) for x in known)
+        raise DeploymentError(f"experts: no measured table for {chip} {family} {fmt}; expected one of {listed}")
+    parameters, residuals = (t.filter(chip=chip, family=family, format=fmt).drop(_COLUMNS) for t in _tables())
+    return moe_times_of(f"{chip} {family} {fmt}", MOE_FORMATS[fmt], parameters, residuals)
+
+
+def moe_times_of(name: str, fmt: MoeFormat, parameters: pl.DataFrame, residuals: pl.DataFrame) -> MoeTimes:
+    """From a row of parameters per kernel, and a residual list over the knots per kernel, distribution and layout."""
+    rows = list(parameters.iter_rows(named=True))
+    tables = []
+    for row in rows:
+        reach = np.asarray(row["reach"], float)
+        of_kernel = residuals.filter(kernel=row["kernel"])
+        curves = {}
+        for (distribution,), part in of_kernel.group_by("distribution", maintain_order=True):
+            steps = np.asarray(part["residual"].to_list(), float)
+            layouts = part.select(_LAYOUT).to_numpy().astype(float)
+            curves[str(distribution)] = Curves.of(layouts, steps * RESIDUAL_STEP, reach, row["noise_frac"])
+        kernel = MoeKernel(**{f.name: row[f.name] for f in fields(MoeKernel)})
+        tables.append(KernelTable(kernel, row["gated"], reach, curves))
+    chip = MoeChip(**{f.name: rows[0][f.name] for f in fields(MoeChip)})
+    return MoeTimes(name, fmt, chip, tuple(rows[0]["tokens"]), tuple(tables))
