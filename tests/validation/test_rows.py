@@ -85,6 +85,15 @@ def test_a_row_that_does_not_map_says_why_in_one_sentence(
     assert "\n" not in row.reason
 
 
+def test_a_row_may_give_the_format_of_its_cache_and_its_requests(tmp_path: Path, facts: Facts) -> None:
+    row = only(tmp_path, facts, kv="fp8_e4m3", requests="200")
+    assert isinstance(row, Measured)
+    assert (row.setting.precision.kv, row.setting.requests_count) == ("fp8", 200)
+    wrong = only(tmp_path, facts, kv="int3")
+    assert isinstance(wrong, Unmapped)
+    assert "kv 'int3' is no format of a cache" in wrong.reason
+
+
 def test_an_answer_of_one_token_has_no_tpot(tmp_path: Path, facts: Facts) -> None:
     row = only(tmp_path, facts, metric="tpot_ms", output_tokens="1")
     assert isinstance(row, Unmapped)
@@ -132,6 +141,7 @@ def test_a_users_model_is_read_from_its_file(tmp_path: Path, facts: Facts) -> No
         ("input_tokens", "1k", "runs.csv:2: input_tokens is '1k'; expected an integer >= 1"),
         ("output_tokens", "0", "runs.csv:2: output_tokens is '0'"),
         ("n_chips", "1.5", "runs.csv:2: n_chips is '1.5'"),
+        ("requests", "all", "runs.csv:2: requests is 'all'"),
     ],
 )
 def test_a_number_that_is_none_is_named_with_file_line_and_column(

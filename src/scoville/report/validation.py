@@ -139,9 +139,9 @@ def _assumptions(found: Validation) -> tuple[str, ...]:
     mapped = found.table.mapped
     said = [
         "means over all requests of a run, none left out as a warm-up; a closed loop starts with as many requests as "
-        "are in flight, all at once",
-        "the KV cache is in fp8 for TensorRT-LLM's checkpoints in fp8 and NVFP4, else in bf16, unless a published "
-        "launch script says otherwise",
+        "are in flight, all at once, and has 10 for each of them where the row gives no number",
+        "the KV cache is in fp8 for TensorRT-LLM's checkpoints in fp8 and NVFP4, else in bf16, unless the row or "
+        "a published launch script says otherwise",
     ]
     for one in conventions():
         count = sum(row.convention == one.name for row in mapped)
@@ -245,7 +245,8 @@ def parts(s: Summary) -> list[RenderableType]:
         for name, found in (
             ("hardware", s.hardware), ("model", s.models), ("engine", s.engines), ("engine, model, chip", s.groups),
         ):  # fmt: skip
-            shown += ["", _scores(f"by {name}, worst first", found, s.band_frac)]
+            if len(found) > len(s.overall):  # else there is one group for each metric
+                shown += ["", _scores(f"by {name}, worst first", found, s.band_frac)]
         shown += ["", _rows("the rows farthest off", s.worst)]
     if s.set_aside:
         shown += ["", Text(f"{len(s.set_aside)} rows are set aside. {s.rule}.")]

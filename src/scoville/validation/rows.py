@@ -13,6 +13,7 @@ from typing import Literal
 from scoville.errors import StudyError
 from scoville.facts import Facts
 from scoville.transformer import Architecture, load, names
+from scoville.transformer.architecture import FORMATS
 from scoville.transformer.step import Parallelism, Precision
 from scoville.validation.conventions import Convention, convention
 from scoville.validation.names import (
@@ -34,6 +35,7 @@ COLUMNS = (
     "hardware", "n_chips", "model", "precision", "engine", "parallelism", "input_tokens", "output_tokens",
     "batch_or_concurrency", "metric", "value",
 )  # fmt: skip
+OPTIONAL = ("kv", "requests", "note")  # format of the KV cache, requests of the run, what tells a benchmark apart
 _METRIC = re.compile(
     r"(?:(?P<statistic>mean|avg|average|median|p50)_)?(?P<what>ttft|tpot|itl)(?:_(?P<late>mean|avg|median|p50))?"
     r"_(?P<unit>ms|s|us)"
@@ -126,7 +128,7 @@ class Table:
 
 
 def read(path: Path, facts: Facts, own_models: Mapping[str, str] | None = None) -> Table:
-    """Read a CSV file in the columns of `COLUMNS` (and `note`, if there); others are ignored.
+    """Read a CSV file in the columns of `COLUMNS`, and of `OPTIONAL` if they are there; others are ignored.
 
     `own_models` gives a config.json for a model's name. Raises StudyError naming file, line and column of what is
     missing or no number, and ModelError for a config that cannot be read.
@@ -198,10 +200,13 @@ class _Mapper:
         value = _number(path, line, words, "value", "a number above 0")
         given, made = (_count(path, line, words, c) for c in ("input_tokens", "output_tokens"))
         chips = _count(path, line, words, "n_chips") if words["n_chips"] else None
+        requests = _count(path, line, words, "requests") if words.get("requests") else None
         try:
             metric, median, scale, each = _metric(words["metric"])
             how = convention(words)
             setting = self._setting(words, given, made, chips, how)
+            if requests is not None:
+                setting = replace(setting, requests_count=requests)
         except Unknown as why:
             return Unmapped(line, str(why), words)
         if each:
@@ -226,7 +231,7 @@ class _Mapper:
         return Setting(
             accelerator=chip.id,
             model=name,
-            precision=replace(formats, kv=launch.kv or formats.kv),
+            precision=replace(formats, kv=_cache_format(words) or launch.kv or formats.kv),
             parallelism=spreads.parallelism,
             replicas_count=spreads.replicas,
             engine=engine,
@@ -237,6 +242,14 @@ class _Mapper:
             shortest_frac=how.shortest_frac,
             token_budget=launch.token_budget,
         )
+
+
+def _cache_format(words: Mapping[str, str]) -> str:
+    """The format of the KV cache that a row gives, "" for none. Raises Unknown."""
+    name = {"auto": "", "fp16": "bf16", "fp8_e4m3": "fp8"}.get(words.get("kv", ""), words.get("kv", ""))
+    if name and name not in FORMATS:
+        raise Unknown(f"kv '{name}' is no format of a cache; known: {', '.join(FORMATS)}")
+    return name
 
 
 def _metric(name: str) -> tuple[Metric, bool, float, bool]:
