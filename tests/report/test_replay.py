@@ -20,7 +20,8 @@ from scoville.report.charts import replay as drawn
 from scoville.report.charts import sweep as swept
 from scoville.report.circumstances import circumstances, findings
 from scoville.report.replay import parts, write
-from scoville.report.summary import Deployed, Setting, SplitTried, Summary, per_client, summarise
+from scoville.report.replay_records import Deployed, Setting, SplitTried, Summary
+from scoville.report.summary import per_client, summarise
 from scoville.serving import Targets
 from scoville.serving.costs import StepCosts
 from scoville.serving.engine import Engine
@@ -290,6 +291,12 @@ def test_every_setting_of_engine_and_fleet_is_said() -> None:
         "1 to 4 replicas, one for each 20 requests", "1 failure of 1 replica",
     ):  # fmt: skip
         assert words in lines
+
+
+def test_one_request_is_no_requests() -> None:
+    s = summary(one_request())
+    assert any("four, 1 request, " in line for line in circumstances(s))
+    assert "1 requests" not in text(s)
 
 
 def test_one_replica_needs_no_word_on_routing() -> None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 from scoville.report import wording
-from scoville.report.summary import PoolSummary, Summary
+from scoville.report.replay_records import PoolSummary, Summary
 from scoville.units import show as quantity
 
 Say = Callable[[PoolSummary], str]
@@ -29,7 +29,7 @@ def circumstances(s: Summary) -> tuple[str, ...]:
     lines += _lines("Engine, further", s, _further)
     lines += _lines("Cache of a replica", s, _cache)
     lines += _lines("Fleet", s, _fleet)
-    lines.append(f"Traffic: {a.trace}, {s.requests_count:,} requests, {_load(s)} ({a.source})")
+    lines.append(f"Traffic: {a.trace}, {wording.counted(s.requests_count, 'request')}, {_load(s)} ({a.source})")
     if s.offline is not None:
         lines.append(
             f"Offline: {s.offline.requests_count:,} requests of {a.offline_trace} wait from the start, in the last "
@@ -47,7 +47,7 @@ def _lines(head: str, s: Summary, say: Say) -> list[str]:
 
 
 def _deployment(s: Summary) -> str:
-    chips = f"({s.chips_count} {'chip' if s.chips_count == 1 else 'chips'})"
+    chips = f"({wording.counted(s.chips_count, 'chip')})"
     each = [f"{p.fleet.replicas} x {p.deployed.parallelism} {p.deployed.accelerator_name}" for p in s.pools]
     if len(each) == 1:
         return f"{s.setting.model} on {each[0]} {chips}"
@@ -70,9 +70,8 @@ def _further(p: PoolSummary) -> str:
     said = []
     if e.speculation is not None:
         rates = ", ".join(f"{x:g}" for x in e.speculation.acceptance_frac)
-        count = e.speculation.drafts_count
         said.append(
-            f"{count} {'draft' if count == 1 else 'drafts'} a step, accepted with {rates}, each takes "
+            f"{wording.counted(e.speculation.drafts_count, 'draft')} a step, accepted with {rates}, each takes "
             f"{wording.plain(e.speculation.pass_frac)} of a pass of the model and no memory"
         )
     if e.fair:
@@ -86,7 +85,7 @@ def _further(p: PoolSummary) -> str:
 
 def _cache(p: PoolSummary) -> str:
     e = p.engine
-    size = f"{p.cache_blocks_count:,} blocks of {e.block_tokens} {'token' if e.block_tokens == 1 else 'tokens'}"
+    size = f"{p.cache_blocks_count:,} blocks of {wording.counted(e.block_tokens, 'token')}"
     tokens = f", {p.cache_tokens:,} tokens" if e.block_tokens > 1 else ""
     shared = f", in {p.lanes_count} equal parts" if p.lanes_count > 1 else ""
     kept = ", shared prefixes kept" if e.prefix_cache else ""
@@ -117,8 +116,8 @@ def _fleet(p: PoolSummary) -> str:
     if f.failures:
         hit = len({x.replica for x in f.failures})
         said.append(
-            f"{len(f.failures):,} {'failure' if len(f.failures) == 1 else 'failures'} of {hit} "
-            f"{'replica' if hit == 1 else 'replicas'}, whose requests start again elsewhere"
+            f"{wording.counted(len(f.failures), 'failure')} of {wording.counted(hit, 'replica')}, whose requests start "
+            f"again elsewhere"
         )
     return "; ".join(said)
 

@@ -13,7 +13,8 @@ from scoville.report.charts.replay import charts, share
 from scoville.report.charts.sweep import own_requests_per_s
 from scoville.report.circumstances import circumstances, findings
 from scoville.report.folder import as_json, pictures, replaced
-from scoville.report.summary import Cost, Latency, Summary, per_client, usd_per_chip_h
+from scoville.report.replay_records import Cost, Latency, Summary
+from scoville.report.summary import per_client, usd_per_chip_h
 from scoville.serving.replay import OUTCOMES, Replay
 from scoville.units import show as quantity
 

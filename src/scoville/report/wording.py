@@ -118,6 +118,15 @@ def usd(usd_per_token: float) -> str:
     return "$" + digits(to_unit(usd_per_token, "usd_per_token", "USD/Mtok"))
 
 
+def counted(n: int, noun: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "chip"), counted(1200, "request")
+    ('1 chip', '1,200 requests')
+    """
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
 def listed(names: Iterable[str]) -> str:
     """Names in a sentence.
 

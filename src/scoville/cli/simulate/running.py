@@ -17,7 +17,7 @@ from scoville.errors import DeploymentError, TrafficError, UnitError
 
 if TYPE_CHECKING:
     from scoville.facts import Accelerator, Facts
-    from scoville.report.summary import Deployed, SplitTried, Summary
+    from scoville.report.replay_records import Deployed, SplitTried, Summary
     from scoville.serving import Targets
     from scoville.serving.engine import Engine
     from scoville.serving.load import Capacity, Replayer, Tried
@@ -79,7 +79,8 @@ def run(asked: Asked) -> None:
     from scoville.cli.output import console, working
     from scoville.report.folder import as_json, check
     from scoville.report.replay import RESULT, show, write
-    from scoville.report.summary import Setting, summarise
+    from scoville.report.replay_records import Setting
+    from scoville.report.summary import summarise
     from scoville.serving import Targets
     from scoville.study import lines
     from scoville.study.rows import shown_value
@@ -278,7 +279,7 @@ def _swept(
 def _split(
     chips: int, engines: tuple[Engine, ...], link: Link, targets: Targets, trace: Trace, now: Callable[[str], None]
 ) -> _Found:
-    from scoville.report.summary import SplitTried
+    from scoville.report.replay_records import SplitTried
     from scoville.serving.pools import best_split
 
     now(f"searching the highest load of every split of {chips} chips")
@@ -316,7 +317,7 @@ def _deployed(chip: Accelerator, sharding: str, book: Facts, price: str | None) 
     """A pool's chip and its price: the one given, else the newest rent of the longest term that is known."""
     from scoville.economics.hourly import TERMS, HourlyCost, rented
     from scoville.facts import Draws
-    from scoville.report.summary import Deployed
+    from scoville.report.replay_records import Deployed
     from scoville.timing.chips import timing_evidence
 
     usd, whose = float("nan"), ""

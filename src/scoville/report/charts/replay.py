@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scoville.report import theme, wording
 from scoville.report.charts.speed import ticks
 from scoville.report.charts.sweep import sweep
-from scoville.report.summary import INSTANT_S, Summary
+from scoville.report.replay_records import Summary
+from scoville.report.summary import INSTANT_S
 from scoville.serving.replay import Replay
 from scoville.units import show
 
@@ -66,7 +67,7 @@ def latency(summary: Summary, replay: Replay) -> alt.LayerChart:
         .encode(x=x, y=y, text="name:N", color=colour),
     ]
     missing = summary.requests_count - summary.served_count - summary.never_came_count
-    unserved = f"; {_count(missing, 'request')} got no answer" if missing else ""
+    unserved = f"; {wording.counted(missing, 'request')} got no answer" if missing else ""
     # Away from each other, so that labels of targets close together do not run into each other.
     first = min(targets, key=lambda p: float(p["ms"]))
     for target in targets:
@@ -146,7 +147,8 @@ def timeline(summary: Summary, replay: Replay) -> alt.VConcatChart:
     return theme.stacked(
         panels,
         timeline_title(summary),
-        f"Means over {show(float(first[0]), 's')}; {int(replay.came.sum()):,} requests, {_what(summary)}",
+        f"Means over {show(float(first[0]), 's')}; {wording.counted(int(replay.came.sum()), 'request')}, "
+        + _what(summary),
         _foot(summary),
         height=110,
         shift=44,
@@ -178,7 +180,7 @@ def timeline_title(s: Summary) -> str:
     preempted = s.preemptions_count + (s.offline.preemptions_count if s.offline else 0)
     if preempted:
         lost = f", {s.recomputed_tokens:,} tokens computed again" if s.recomputed_tokens else ""
-        return f"The cache runs full: {_count(preempted, 'preemption')}{lost}"
+        return f"The cache runs full: {wording.counted(preempted, 'preemption')}{lost}"
     for p in s.pools:
         limit = max(1, p.engine.max_sequences // (p.lanes_count // p.ranks_count))
         if p.most_sequences_count >= limit:
@@ -188,7 +190,7 @@ def timeline_title(s: Summary) -> str:
         p = s.pools[0]
         where = "a replica" if p.lanes_count == 1 else "a rank"
         return (
-            f"Never more than {_count(p.most_sequences_count, 'sequence')} on {where}, nor "
+            f"Never more than {wording.counted(p.most_sequences_count, 'sequence')} on {where}, nor "
             f"{wording.percent(p.most_cache_frac)} of its cache in use"
         )
     each = wording.listed(f"{wording.percent(p.most_cache_frac)} for {p.name}" for p in s.pools)
@@ -298,10 +300,6 @@ def share(frac: float) -> str:
     return f"{math.floor(frac * 1000 + 1e-9) / 10:g} %"
 
 
-def _count(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
-
-
 def _what(s: Summary) -> str:
     pools = wording.listed(
         f"{p.fleet.replicas} x {p.deployed.parallelism} {p.deployed.accelerator_name}"
@@ -317,6 +315,7 @@ def _foot(s: Summary) -> str:
     beside = f", {s.offline.requests_count:,} of {a.offline_trace} offline" if s.offline else ""
     evidence = wording.listed(dict.fromkeys(wording.EVIDENCE.get(d.evidence, d.evidence) for d in a.deployed))
     return (
-        f"Replayed: {s.requests_count:,} requests of {a.trace}{rate}{beside}, engine as {s.pools[0].engine.name}, "
-        f"{a.precision}. Timing: {evidence}. Source: {a.source}, Scoville {s.scoville_version}."
+        f"Replayed: {wording.counted(s.requests_count, 'request')} of {a.trace}{rate}{beside}, engine as "
+        f"{s.pools[0].engine.name}, {a.precision}. Timing: {evidence}. Source: {a.source}, Scoville "
+        f"{s.scoville_version}."
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from scoville.report import theme, wording
 from scoville.report.charts.speed import ticks
-from scoville.report.summary import Summary
+from scoville.report.replay_records import Summary
 from scoville.units import show
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def sweep(s: Summary, foot: str) -> alt.VConcatChart | None:
         panels,
         title(s),
         f"A point is a replay of the whole trace at that load, filled where both targets hold; {s.setting.model} on "
-        f"{s.chips_count} {'chip' if s.chips_count == 1 else 'chips'}; latencies over {_LATENCY_TOP} times their "
+        f"{wording.counted(s.chips_count, 'chip')}; latencies over {_LATENCY_TOP} times their "
         f"target are left out",
         foot,
         height=130,
