@@ -376,7 +376,10 @@ def test_the_engine_has_the_budget_and_blocks_of_the_steady_state(facts: Facts) 
     assert settings.token_budget == usual.token_budget == facts.get("engine", "token_budget").number
     assert settings.block_tokens == usual.block_tokens == facts.get("engine", "block_tokens").number
     assert settings.prefix_cache
-    assert {f.key for f in replay.engine_facts(facts)} >= {"engine-vllm.max_sequences", "engine.block_tokens"}
+    assert {f.key for f in replay.engine_facts(facts)} == {
+        "engine.token_budget", "engine.block_tokens",
+        *(f"engine-vllm.{name}" for name in ("policy", "reservation", "max_sequences", "asynchronous")),
+    }  # fmt: skip
 
 
 # -- in words --------------------------------------------------------------------------------------------------------

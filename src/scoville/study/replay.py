@@ -14,7 +14,7 @@ from scoville.errors import DeploymentError
 from scoville.facts import Accelerator, Fact, Facts
 from scoville.serving import Targets
 from scoville.serving.batch import busiest
-from scoville.serving.settings import EngineSettings, preset
+from scoville.serving.settings import EngineSettings, preset, whole
 from scoville.study.answer import Replayed
 from scoville.study.arrivals import Arrivals, arrivals
 from scoville.study.deploy import Choice, Deployment, Workload
@@ -39,12 +39,13 @@ _PREEMPTED_FRAC = 0.01
 def engine_facts(facts: Facts) -> tuple[Fact, ...]:
     """What the replayed engine's settings rest on: the study's own budget and blocks, else the defaults of vLLM."""
     own = [facts.get("engine", name) for name in ("token_budget", "block_tokens")]
-    return (*own, *(facts.get(f"engine-{_ENGINE}", name) for name in ("policy", "reservation", "max_sequences")))
+    usual = ("policy", "reservation", "max_sequences", "asynchronous")
+    return (*own, *(facts.get(f"engine-{_ENGINE}", name) for name in usual))
 
 
 def engine_settings(facts: Facts, *, prefix_cache: bool) -> EngineSettings:
     """An engine like vLLM with the budget and the blocks that the steady state assumes."""
-    budget, block = (int(facts.get("engine", name).number) for name in ("token_budget", "block_tokens"))
+    budget, block = (whole(facts.get("engine", name)) for name in ("token_budget", "block_tokens"))
     usual = preset(_ENGINE, facts)
     return replace(
         usual,
