@@ -131,15 +131,19 @@ def predicted(
     A setting that cannot be run (it does not fit) has the reason in its record.
     """
     asked = sorted(dict.fromkeys(settings), key=_work, reverse=True)
-    for s in asked[:1]:
+    for s in asked[-1:]:
         run(s, deployments)  # compiles the kernel, once for all threads
     made: dict[Setting, Predicted] = {}
     with ThreadPoolExecutor(threads or min(4, os.cpu_count() or 1)) as pool:
         waiting = {pool.submit(run, s, deployments): s for s in asked}
-        for done in as_completed(waiting):
-            made[waiting[done]] = done.result()
-            if progress is not None:
-                progress(len(made))
+        try:
+            for done in as_completed(waiting):
+                made[waiting[done]] = done.result()
+                if progress is not None:
+                    progress(len(made))
+        except BaseException:  # Ctrl-C ends the runs that go on, and starts no other
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     return {s: made[s] for s in dict.fromkeys(settings)}
 
 

@@ -35,7 +35,6 @@ COLUMNS = (
     "hardware", "n_chips", "model", "precision", "engine", "parallelism", "input_tokens", "output_tokens",
     "batch_or_concurrency", "metric", "value",
 )  # fmt: skip
-OPTIONAL = ("kv", "requests", "note")  # format of the KV cache, requests of the run, what tells a benchmark apart
 _METRIC = re.compile(
     r"(?:(?P<statistic>mean|avg|average|median|p50)_)?(?P<what>ttft|tpot|itl)(?:_(?P<late>mean|avg|median|p50))?"
     r"_(?P<unit>ms|s|us)"
@@ -128,7 +127,7 @@ class Table:
 
 
 def read(path: Path, facts: Facts, own_models: Mapping[str, str] | None = None) -> Table:
-    """Read a CSV file in the columns of `COLUMNS`, and of `OPTIONAL` if they are there; others are ignored.
+    """Read a CSV file in the columns of `COLUMNS`; `kv`, `requests`, `note`, `source` are read if there, others not.
 
     `own_models` gives a config.json for a model's name. Raises StudyError naming file, line and column of what is
     missing or no number, and ModelError for a config that cannot be read.
