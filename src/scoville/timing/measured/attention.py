@@ -36,7 +36,7 @@ _PER_HEAD = np.array([False, True, True, False, True, True, False])
 PACKED_GROUP = 32  # query heads per KV head that TensorRT-LLM's decode kernel XQA takes; beyond, one by one
 SHIFT_BIN = 4.0  # ratio of units between two knots of the shift by KV heads
 LONG = 5  # from this length on (256 tokens) the shift is the kernel's own, not the launch's
-BATCHES: Array = 2.0 ** np.arange(12)
+BATCHES: Array = np.array([2.0**i for i in range(12)])
 
 
 @dataclass(frozen=True, slots=True)

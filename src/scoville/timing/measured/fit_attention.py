@@ -27,10 +27,10 @@ from scoville.timing.measured.attention import (
     assemble,
     work,
 )
+from scoville.timing.measured.attention_roofline import LATENT_DIM, sizes
 
 Array = NDArray[np.float64]
 CHIPS = {"a100_sxm": "a100-sxm", "h100_sxm": "h100-sxm", "h200_sxm": "h200-sxm", "l40s": "l40s"}
-LATENT_DIM = 576
 HOST_S = 3e-4
 SEED = 20261123
 HELD_OUT_FRAC = 0.15
@@ -104,20 +104,9 @@ def held_out(raw: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(parts)
 
 
-def sizes(phase: str, dim: int, cache: str) -> tuple[float, float]:
-    """FLOP per query head and pair, bytes per KV head and cached token; of LATENT_DIM, those of DeepSeek-V3's MLA.
-
-    Its decode multiplies with the latent (576 wide, values 512), its prefill expands keys to 192 and values to 128.
-    """
-    element = 1.0 if cache == "fp8" else 2.0
-    if dim == LATENT_DIM:
-        return (2.0 * (576 + 512), 576 * element) if phase == "decode" else (2.0 * (192 + 128), 576 * element)
-    return 4.0 * dim, 2.0 * dim * element
-
-
 @dataclass(frozen=True)
 class Peaks:
-    """What the fit needs of a chip: peak FLOP/s by query format, bytes/s, and bytes of on-chip memory."""
+    """What the fit needs of a chip: peak FLOP/s by query format, bytes/s, and bytes of on-chip memory (0: unknown)."""
 
     flop_per_s: dict[str, float]
     bytes_per_s: float
@@ -129,8 +118,12 @@ class Peaks:
         bf16 = chip.compute["bf16", "bf16"].number
         fp8 = chip.compute["fp8", "fp8"].number if ("fp8", "fp8") in chip.compute else bf16
         main, sram = chip.tier("main"), chip.tier("sram")
-        assert main is not None and main.bandwidth is not None and sram is not None
-        return cls({"bf16": bf16, "fp8": fp8}, main.bandwidth.number, sram.capacity.number)
+        assert main is not None and main.bandwidth is not None
+        return cls({"bf16": bf16, "fp8": fp8}, main.bandwidth.number, sram.capacity.number if sram else 0.0)
+
+
+def _phase(rows: pl.DataFrame) -> Phase:
+    return "decode" if rows["phase"][0] == "decode" else "prefill"
 
 
 def row_work(rows: pl.DataFrame) -> Work:
@@ -142,7 +135,7 @@ def row_work(rows: pl.DataFrame) -> Work:
 
 def replayed(rows: pl.DataFrame, w: Work, peaks: Peaks) -> NDArray[np.bool_]:
     """Rows whose cache may have stayed in on-chip memory between replays, and is large enough for that to matter."""
-    _, token_bytes = sizes(rows["phase"][0], int(rows["head_dim"][0]), rows["cache"][0])
+    _, token_bytes = sizes(_phase(rows), int(rows["head_dim"][0]), rows["cache"][0])
     read = w.kv_tokens * rows["kv_heads"].to_numpy() * token_bytes
     return np.asarray((read > 0.1 * peaks.on_chip_bytes) & (read < 2 * peaks.on_chip_bytes))
 
@@ -166,7 +159,7 @@ def fit_sides(rows: pl.DataFrame, peaks: Peaks) -> Array:
     w, k = row_work(rows), rows["kv_heads"].to_numpy().astype(float)
     decode = rows["phase"][0] == "decode"
     dim, group = int(rows["head_dim"][0]), int(rows["group"][0])
-    flop, token_bytes = sizes(rows["phase"][0], dim, rows["cache"][0])
+    flop, token_bytes = sizes(_phase(rows), dim, rows["cache"][0])
     log_t = np.log(rows["time_s"].to_numpy()) - rows["shift"].to_numpy()
     flop_s, byte_s = flop / peaks.flop_per_s[rows["query"][0]], token_bytes / peaks.bytes_per_s
     floor = np.log([1e-7, flop_s * group, 1e-13, 1e-8, byte_s if decode else 1e-14, 1e-13, 0.01])
