@@ -111,6 +111,7 @@ def _microarchitecture(newest: Mapping[str, Fact]) -> Microarchitecture | None:
         sram_per_slice=newest.get("sram_per_slice"),
         sram_bandwidth_per_slice=newest.get("sram_bandwidth_per_slice"),
         vector_rate=newest.get("vector_rate"),
+        fabric_bandwidth_per_slice=newest.get("fabric_bandwidth_per_slice"),
     )
 
 

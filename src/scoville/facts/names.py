@@ -59,6 +59,7 @@ FACTS: dict[str, str] = {
     "clock": "count_per_s",
     "sram_per_slice": "bytes",
     "sram_bandwidth_per_slice": "bytes_per_s",
+    "fabric_bandwidth_per_slice": "bytes_per_s",
     "vector_rate": "flop_per_s",
 }
 

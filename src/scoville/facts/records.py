@@ -90,7 +90,8 @@ class LinkLevel:
 class Microarchitecture:
     """What is inside, for the systolic timer: arrays of rows x columns MACs, clock, on-chip memory, spares.
 
-    `vector_rate` is what the vector units of the whole chip do.
+    `vector_rate` is what the vector units of the whole chip do; `fabric_bandwidth_per_slice` what the network on the
+    chip brings into and out of a slice.
     """
 
     slices: Fact | None
@@ -102,6 +103,7 @@ class Microarchitecture:
     sram_per_slice: Fact | None
     sram_bandwidth_per_slice: Fact | None
     vector_rate: Fact | None = None
+    fabric_bandwidth_per_slice: Fact | None = None
 
 
 @dataclass(frozen=True, slots=True)

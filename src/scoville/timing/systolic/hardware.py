@@ -25,6 +25,7 @@ class Hardware:
     """A chip of equal slices, each with matrix units and its share of on-chip memory.
 
     arrays_count, sram_bytes, sram_bytes_per_s   of one slice, spare arrays left out
+    fabric_bytes_per_s   into and out of a slice over the chip's own network; infinite where nobody states it
     rows_count, columns_count   multiply-accumulate cells of one array
     compute_flop_per_s   dense peak of the chip by rate class of weights and activations
     memory_bytes_per_s   off-chip memory, of the chip; `memory_frac` is the share of it that long streams reach
@@ -43,6 +44,7 @@ class Hardware:
     memory_bytes_per_s: float
     sram_bytes: float
     sram_bytes_per_s: float = math.inf
+    fabric_bytes_per_s: float = math.inf
     vector_flop_per_s: float = math.inf
     memory_frac: float = 1.0
     compute_frac: float = 1.0
@@ -102,8 +104,8 @@ def format_named(name: str) -> Format:
 def hardware(accelerator: Accelerator, facts: Facts) -> Hardware | None:
     """The chip at its central figures, or None where its arrays are not known.
 
-    On-chip memory without a published bandwidth is taken as built to feed its arrays. Raises FactError for a chip
-    with arrays but without on-chip memory or without what any timer needs.
+    On-chip memory and network without a published bandwidth are taken as built to feed the arrays. Raises FactError
+    for a chip with arrays but without on-chip memory or without what any timer needs.
     """
     m = accelerator.microarchitecture
     if m is None:
@@ -134,6 +136,7 @@ def hardware(accelerator: Accelerator, facts: Facts) -> Hardware | None:
         memory_bytes_per_s=float(chip.memory_bytes_per_s[0]),
         sram_bytes=sram,
         sram_bytes_per_s=m.sram_bandwidth_per_slice.number if m.sram_bandwidth_per_slice else math.inf,
+        fabric_bytes_per_s=m.fabric_bandwidth_per_slice.number if m.fabric_bandwidth_per_slice else math.inf,
         vector_flop_per_s=m.vector_rate.number if m.vector_rate else math.inf,
         memory_frac=facts.get("systolic", "memory_share").number,
         compute_frac=facts.get("systolic", "compute_share").number,

@@ -63,7 +63,10 @@ class Mapping:
 
 @dataclass(frozen=True, slots=True)
 class Levels:
-    """Seconds of a product on each level, shape (m,); `total_s` is the longest plus what pipelining cannot hide."""
+    """Seconds of a product on each level, shape (m,); `total_s` is the longest plus what pipelining cannot hide.
+
+    `memory_s` is that of off-chip memory or, if longer, of what brings its bytes to the slices.
+    """
 
     array_s: Array
     sram_s: Array
@@ -139,16 +142,16 @@ class _Work:
     """What one dataflow does in a slice: array time, steps of its pipeline, bytes between arrays and on-chip memory."""
 
     array_s: Array
-    steps: Array
-    moved: Array | float
+    steps_count: Array
+    moved_bytes: Array | float
 
 
 @dataclass(frozen=True, slots=True)
 class _Tiling:
     """Tiles of M and of N in a slice, the chip's off-chip traffic, and the part of it before or after all work."""
 
-    m_tiles: Array
-    n_tiles: Array
+    m_tiles_count: Array
+    n_tiles_count: Array
     memory_s: Array
     edge_s: Array
 
@@ -176,13 +179,14 @@ class _Part:
         """Tiles of M and of N that the on-chip memory divides the part into.
 
         Input tiles are read once, and weights once per tile of M; likewise the other way round. What passes is buffered
-        twice, one array depth of K at a time, so that the next panel loads behind the present one.
+        twice, one array depth of K at a time, so that the next panel loads behind the present one. Sums under way
+        are as wide as one array: the arrays of a slice divide K or the stream of the same columns.
         """
         hw, a, w = self.hw, self.a, self.w
         panel = 2.0 * min(self.k, self.rows_k)
         whole = np.ones_like(self.m)
         if resident == "input":
-            width = float(min(self.n, hw.columns_count * hw.arrays_count))
+            width = float(min(self.n, hw.columns_count))
             rows = (hw.sram_bytes - panel * width * w) / (self.k * a + _SUM_BYTES * width)
             return _tiles(self.m, rows), whole
         if resident == "weight":
@@ -225,12 +229,21 @@ class _Part:
             edge = results / (m_tiles * n_tiles)
         together = np.minimum(p.batch_count, self.batch_split)
         speed = hw.stream_bytes_per_s
-        return _Tiling(m_tiles, n_tiles, p.batch_count * moved / speed, together * edge / speed)
+        memory_s = p.batch_count * moved / speed
+        if np.isfinite(hw.fabric_bytes_per_s):
+            memory_s = np.maximum(memory_s, self.batch * self.exchanged(m_tiles, n_tiles) / hw.fabric_bytes_per_s)
+        return _Tiling(m_tiles, n_tiles, memory_s, together * edge / speed)
+
+    def exchanged(self, m_tiles: Array, n_tiles: Array) -> Array:
+        """Bytes into and out of a slice: its operands once per tile, its results, and the sums it shares with others
+        that have a part of K (a reduce-scatter)."""
+        shared = self.m * (self.n * 2 * _SUM_BYTES * (self.k_split - 1) / self.k_split)
+        return self.weights * m_tiles + self.inputs * n_tiles + self.results + shared
 
     def work(self, dataflow: Dataflow, streams: int, tiling: _Tiling) -> _Work:
         """The arrays' part. Tiles cut the stream of a dataflow, and with it the reuse of its folds, into pieces."""
         hw, m, n, k = self.hw, self.m, self.n, self.k
-        m_tiles, n_tiles = tiling.m_tiles, tiling.n_tiles
+        m_tiles, n_tiles = tiling.m_tiles_count, tiling.n_tiles_count
         fed = np.isfinite(hw.sram_bytes_per_s)
         moved: Array | float = 0.0
         pieces: Array | float
@@ -259,12 +272,11 @@ class _Part:
         """Time on each level. A pipeline takes its longest level throughout and the others once, at its ends."""
         hw, array_s, sram_s, memory_s = self.hw, work.array_s, np.zeros(1), tiling.memory_s
         if np.isfinite(hw.sram_bytes_per_s):
-            arriving = self.weights * tiling.m_tiles + self.inputs * tiling.n_tiles + self.results
-            reduced = self.m * (self.n * 2 * _SUM_BYTES * (self.k_split - 1) / self.k_split)
-            sram_s = self.batch * (work.moved + arriving + reduced) / hw.sram_bytes_per_s
+            moved = work.moved_bytes + self.exchanged(tiling.m_tiles_count, tiling.n_tiles_count)
+            sram_s = self.batch * moved / hw.sram_bytes_per_s
         inside = np.maximum(array_s, sram_s)
-        working = inside + np.minimum(array_s, sram_s) / work.steps + tiling.edge_s
-        total = np.maximum(working, memory_s + inside / work.steps) + hw.fill_s
+        working = inside + np.minimum(array_s, sram_s) / work.steps_count + tiling.edge_s
+        total = np.maximum(working, memory_s + inside / work.steps_count) + hw.fill_s
         return Levels(array_s, sram_s, memory_s, total)
 
 
@@ -284,6 +296,6 @@ def _splits(slices: int, ways: int) -> tuple[tuple[int, ...], ...]:
 @cache
 def _flows(arrays: int) -> tuple[tuple[Dataflow, int], ...]:
     """Dataflows, each with the arrays among which the stream of one fold may be divided; sums stay in one array."""
-    shares = sorted({1, round(math.sqrt(arrays)), arrays})
+    shares = sorted({arrays, *(2**i for i in range(arrays.bit_length()))})
     moving: tuple[Dataflow, ...] = ("weight", "input")
     return (("output", 1), *((flow, share) for flow in moving for share in shares))
