@@ -61,6 +61,12 @@ TOGETHER = (
     ("replicas", "prefix cache"),
     ("turns", "patience", "queue limit"),
     ("users", "patience", "queue limit"),
+    ("users", "patience", "replicas", "asynchronous"),
+    ("users", "patience", "classes", "fair", "data parallel"),
+    ("failures", "swap", "fair"),
+    ("second pool", "prefix cache", "failures"),
+    ("full reservation", "host tier", "classes"),
+    ("pipeline", "classes", "swap"),
     ("speculation", "swap", "linear attention"),
 )
 NEEDS = {"host tier": {"prefix cache"}, "failures": {"replicas"}, "autoscaling": {"replicas"}}

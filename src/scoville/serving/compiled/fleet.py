@@ -387,7 +387,7 @@ def change(m: Ints, f: Floats, now: int) -> bool:
 
 @jit
 def _scale(m: Ints, now: int) -> None:
-    asked, up, counted = m[C.HELD] + 0, 0, 0
+    asked, up, counted = m[C.HELD], 0, 0
     for i in range(m[C.REPLICAS_COUNT]):
         k = _replica(m, i)
         asked += m[k + R.LOAD]

@@ -11,7 +11,7 @@ from scoville.serving.compiled.records import lane as L
 from scoville.serving.compiled.records import replica as R
 from scoville.serving.compiled.state import NEVER, OFF, Floats, Ints
 from scoville.serving.compiled.stepping import cut_short, finish_step, start
-from scoville.serving.compiled.structures import pop
+from scoville.serving.compiled.structures import lane_of, pop
 
 
 @entry
@@ -126,7 +126,7 @@ def _take_touched(m: Ints) -> int:
 @jit
 def _has_work(m: Ints, g: int) -> bool:
     for i in range(m[C.RANKS]):
-        l = m[g + G.FIRST_LANE] + i * m[C.LANE_STRIDE]
+        l = lane_of(m, g, i)
         if m[l + L.COUNT] + m[l + L.WAITING] > 0:
             return True
     return False

@@ -8,15 +8,13 @@ from scoville.serving.compiled.records import entry as E
 from scoville.serving.compiled.records import lane as L
 from scoville.serving.compiled.records import request as Q
 from scoville.serving.compiled.state import REFERS, Ints
-from scoville.serving.compiled.structures import request
-
-_GOLDEN = -7046029254386353131
+from scoville.serving.compiled.structures import GOLDEN, request
 
 
 @jit
 def _place(m: Ints, table: int, size: int, id: int) -> int:
     """Where a table has an id, or would have it (open addressing, linear probing)."""
-    at = ((id * _GOLDEN) >> 20) & (size - 1)
+    at = ((id * GOLDEN) >> 20) & (size - 1)
     while m[table + at] != 0 and m[m[table + at] + E.ID] != id:
         at = (at + 1) & (size - 1)
     return table + at
@@ -30,7 +28,7 @@ def _remove(m: Ints, table: int, size: int, id: int) -> None:
     m[table + hole] = 0
     at = (hole + 1) & mask
     while m[table + at] != 0:
-        home = ((m[m[table + at] + E.ID] * _GOLDEN) >> 20) & mask
+        home = ((m[m[table + at] + E.ID] * GOLDEN) >> 20) & mask
         if ((at - home) & mask) >= ((at - hole) & mask):
             m[table + hole] = m[table + at]
             m[table + at] = 0
@@ -38,10 +36,16 @@ def _remove(m: Ints, table: int, size: int, id: int) -> None:
         at = (at + 1) & mask
 
 
+@inlined
+def place_of(m: Ints, l: int, id: int) -> int:
+    """Where the table of entries on the chip has an id, or would have it."""
+    return _place(m, m[l + L.TABLE], m[C.TABLE_SIZE], id)
+
+
 @jit
 def find(m: Ints, l: int, id: int) -> int:
     """The entry of an id on the chip, 0 if none."""
-    return m[_place(m, m[l + L.TABLE], m[C.TABLE_SIZE], id)]
+    return m[place_of(m, l, id)]
 
 
 @jit
@@ -51,9 +55,29 @@ def find_on_host(m: Ints, l: int, id: int) -> int:
 
 
 @inlined
-def place_of(m: Ints, l: int, id: int) -> int:
-    """Where the table of entries on the chip has an id, or would have it."""
-    return _place(m, m[l + L.TABLE], m[C.TABLE_SIZE], id)
+def _append(m: Ints, oldest: int, newest: int, e: int) -> None:
+    """To the end of a list whose ends stand at these places of the array; 0 is none."""
+    last = m[newest]
+    m[e + E.PREVIOUS], m[e + E.NEXT] = last, 0
+    if last != 0:
+        m[last + E.NEXT] = e
+    else:
+        m[oldest] = e
+    m[newest] = e
+
+
+@inlined
+def _unlink(m: Ints, oldest: int, newest: int, e: int) -> None:
+    """Take an entry out of a list."""
+    before, after = m[e + E.PREVIOUS], m[e + E.NEXT]
+    if before != 0:
+        m[before + E.NEXT] = after
+    else:
+        m[oldest] = after
+    if after != 0:
+        m[after + E.PREVIOUS] = before
+    else:
+        m[newest] = before
 
 
 @inlined
@@ -73,14 +97,7 @@ def refer(m: Ints, l: int, at: int) -> None:
     e = find(m, l, m[at])
     m[at] = e | REFERS
     if m[e + E.REFS] == 0:
-        if m[e + E.PREVIOUS] != 0:
-            m[m[e + E.PREVIOUS] + E.NEXT] = m[e + E.NEXT]
-        else:
-            m[l + L.OLDEST] = m[e + E.NEXT]
-        if m[e + E.NEXT] != 0:
-            m[m[e + E.NEXT] + E.PREVIOUS] = m[e + E.PREVIOUS]
-        else:
-            m[l + L.NEWEST] = m[e + E.PREVIOUS]
+        _unlink(m, l + L.OLDEST, l + L.NEWEST, e)
         m[l + L.IDLE] -= m[C.ID_BLOCKS]
     m[e + E.REFS] += 1
 
@@ -90,12 +107,7 @@ def _unrefer(m: Ints, l: int, e: int) -> None:
     """One request fewer refers to an entry; with none it is idle, the most recent one."""
     m[e + E.REFS] -= 1
     if m[e + E.REFS] == 0:
-        m[e + E.PREVIOUS], m[e + E.NEXT] = m[l + L.NEWEST], 0
-        if m[l + L.NEWEST] != 0:
-            m[m[l + L.NEWEST] + E.NEXT] = e
-        else:
-            m[l + L.OLDEST] = e
-        m[l + L.NEWEST] = e
+        _append(m, l + L.OLDEST, l + L.NEWEST, e)
         m[l + L.IDLE] += m[C.ID_BLOCKS]
 
 
@@ -103,14 +115,7 @@ def _unrefer(m: Ints, l: int, e: int) -> None:
 def drop_from_host(m: Ints, l: int, e: int) -> None:
     """Remove an entry from the host tier."""
     _remove(m, m[l + L.HOST_TABLE], m[C.HOST_TABLE_SIZE], m[e + E.ID])
-    if m[e + E.PREVIOUS] != 0:
-        m[m[e + E.PREVIOUS] + E.NEXT] = m[e + E.NEXT]
-    else:
-        m[l + L.HOST_OLDEST] = m[e + E.NEXT]
-    if m[e + E.NEXT] != 0:
-        m[m[e + E.NEXT] + E.PREVIOUS] = m[e + E.PREVIOUS]
-    else:
-        m[l + L.HOST_NEWEST] = m[e + E.PREVIOUS]
+    _unlink(m, l + L.HOST_OLDEST, l + L.HOST_NEWEST, e)
     m[e + E.NEXT] = m[l + L.HOST_SPARE]
     m[l + L.HOST_SPARE] = e
 
@@ -123,12 +128,7 @@ def _keep_on_host(m: Ints, l: int, id: int) -> None:
     m[l + L.HOST_SPARE] = m[e + E.NEXT]
     m[_place(m, m[l + L.HOST_TABLE], m[C.HOST_TABLE_SIZE], id)] = e
     m[e + E.ID] = id
-    m[e + E.PREVIOUS], m[e + E.NEXT] = m[l + L.HOST_NEWEST], 0
-    if m[l + L.HOST_NEWEST] != 0:
-        m[m[l + L.HOST_NEWEST] + E.NEXT] = e
-    else:
-        m[l + L.HOST_OLDEST] = e
-    m[l + L.HOST_NEWEST] = e
+    _append(m, l + L.HOST_OLDEST, l + L.HOST_NEWEST, e)
 
 
 @jit
@@ -136,11 +136,7 @@ def evict(m: Ints, l: int) -> None:
     """Give up the entry that has been idle longest; its blocks are free."""
     e = m[l + L.OLDEST]
     _remove(m, m[l + L.TABLE], m[C.TABLE_SIZE], m[e + E.ID])
-    m[l + L.OLDEST] = m[e + E.NEXT]
-    if m[e + E.NEXT] != 0:
-        m[m[e + E.NEXT] + E.PREVIOUS] = 0
-    else:
-        m[l + L.NEWEST] = 0
+    _unlink(m, l + L.OLDEST, l + L.NEWEST, e)
     blocks = m[C.ID_BLOCKS]
     m[l + L.IDLE] -= blocks
     m[l + L.FREE] += blocks

@@ -10,6 +10,39 @@ from scoville.serving.compiled.records import request as Q
 from scoville.serving.compiled.state import DECODE, LONG_AGO, WAITING, Floats, Ints
 from scoville.serving.compiled.structures import blocks, gap_bin, largest_from, push, request
 
+# -- lists of requests: `first` and `last` are where the array has their ends ------------------------------------------
+
+
+@inlined
+def _link(m: Ints, first: int, last: int, r: int, before: int, after: int) -> None:
+    """Put a request between two neighbours of a list; -1 is none."""
+    q = request(m, r)
+    m[q + Q.PREVIOUS], m[q + Q.NEXT] = before, after
+    if before >= 0:
+        m[request(m, before) + Q.NEXT] = r
+    else:
+        m[first] = r
+    if after >= 0:
+        m[request(m, after) + Q.PREVIOUS] = r
+    else:
+        m[last] = r
+
+
+@inlined
+def _unlink(m: Ints, first: int, last: int, r: int) -> None:
+    """Take a request out of a list."""
+    q = request(m, r)
+    before, after = m[q + Q.PREVIOUS], m[q + Q.NEXT]
+    if before >= 0:
+        m[request(m, before) + Q.NEXT] = after
+    else:
+        m[first] = after
+    if after >= 0:
+        m[request(m, after) + Q.PREVIOUS] = before
+    else:
+        m[last] = before
+
+
 # -- queues ----------------------------------------------------------------------------------------------------------
 
 
@@ -23,13 +56,8 @@ def queue_of(m: Ints, r: int) -> int:
 def append(m: Ints, l: int, r: int) -> None:
     """To the end of its queue."""
     k = queue_of(m, r)
-    last = m[m[l + L.QUEUE_LAST] + k]
-    m[request(m, r) + Q.PREVIOUS], m[request(m, r) + Q.NEXT] = last, -1
-    if last >= 0:
-        m[request(m, last) + Q.NEXT] = r
-    else:
-        m[m[l + L.QUEUE_FIRST] + k] = r
-    m[m[l + L.QUEUE_LAST] + k] = r
+    first, last = m[l + L.QUEUE_FIRST] + k, m[l + L.QUEUE_LAST] + k
+    _link(m, first, last, r, m[last], -1)
     m[request(m, r) + Q.PHASE] = WAITING
     m[l + L.WAITING] += 1
 
@@ -38,13 +66,8 @@ def append(m: Ints, l: int, r: int) -> None:
 def prepend(m: Ints, l: int, r: int) -> None:
     """To the head of its queue."""
     k = queue_of(m, r)
-    first = m[m[l + L.QUEUE_FIRST] + k]
-    m[request(m, r) + Q.PREVIOUS], m[request(m, r) + Q.NEXT] = -1, first
-    if first >= 0:
-        m[request(m, first) + Q.PREVIOUS] = r
-    else:
-        m[m[l + L.QUEUE_LAST] + k] = r
-    m[m[l + L.QUEUE_FIRST] + k] = r
+    first, last = m[l + L.QUEUE_FIRST] + k, m[l + L.QUEUE_LAST] + k
+    _link(m, first, last, r, -1, m[first])
     m[request(m, r) + Q.PHASE] = WAITING
     m[l + L.WAITING] += 1
 
@@ -53,12 +76,7 @@ def prepend(m: Ints, l: int, r: int) -> None:
 def take_head(m: Ints, l: int, r: int) -> None:
     """Remove the head of a queue."""
     k = queue_of(m, r)
-    after = m[request(m, r) + Q.NEXT]
-    m[m[l + L.QUEUE_FIRST] + k] = after
-    if after >= 0:
-        m[request(m, after) + Q.PREVIOUS] = -1
-    else:
-        m[m[l + L.QUEUE_LAST] + k] = -1
+    _unlink(m, m[l + L.QUEUE_FIRST] + k, m[l + L.QUEUE_LAST] + k, r)
     m[l + L.WAITING] -= 1
 
 
@@ -123,30 +141,14 @@ def join(m: Ints, l: int, r: int) -> None:
     before, after = m[l + L.LAST], -1
     while before >= 0 and m[request(m, before) + Q.KLASS] > klass:
         after, before = before, m[request(m, before) + Q.PREVIOUS]
-    m[request(m, r) + Q.PREVIOUS], m[request(m, r) + Q.NEXT] = before, after
-    if before >= 0:
-        m[request(m, before) + Q.NEXT] = r
-    else:
-        m[l + L.FIRST] = r
-    if after >= 0:
-        m[request(m, after) + Q.PREVIOUS] = r
-    else:
-        m[l + L.LAST] = r
+    _link(m, l + L.FIRST, l + L.LAST, r, before, after)
     m[l + L.COUNT] += 1
 
 
 @jit
 def leave(m: Ints, l: int, r: int) -> None:
     """Out of the running ones."""
-    before, after = m[request(m, r) + Q.PREVIOUS], m[request(m, r) + Q.NEXT]
-    if before >= 0:
-        m[request(m, before) + Q.NEXT] = after
-    else:
-        m[l + L.FIRST] = after
-    if after >= 0:
-        m[request(m, after) + Q.PREVIOUS] = before
-    else:
-        m[l + L.LAST] = before
+    _unlink(m, l + L.FIRST, l + L.LAST, r)
     m[l + L.COUNT] -= 1
 
 

@@ -41,12 +41,8 @@ def schedule(m: Ints, f: Floats, l: int, now: int, cutoff: int) -> None:
     m[l + L.TOKENS] = decoded + m[l + L.PREFILL]
     m[l + L.SAMPLED] += decoded
     m[l + L.SEQUENCES] += m[l + L.SERVED]
-    m[m[l + L.V] + 0], m[m[l + L.V] + 1], m[m[l + L.V] + 2], m[m[l + L.V] + 3] = (
-        1,
-        decoded,
-        m[l + L.PREFILL],
-        m[l + L.SEQUENCES],
-    )
+    v = m[l + L.V]
+    m[v], m[v + 1], m[v + 2], m[v + 3] = 1, decoded, m[l + L.PREFILL], m[l + L.SEQUENCES]
     if m[l + L.SERVED] > 0:
         if m[C.DRAFTS] > 0:
             _sum_reads(m, l)
@@ -180,7 +176,7 @@ def asks(m: Ints, l: int, r: int, left: int) -> tuple[bool, int, int, int, int, 
     """Whether a request's first chunk fits; the chunk, computed tokens, ids found on the chip and the host, blocks."""
     q = request(m, r)
     known = m[q + Q.PROMPT] + m[q + Q.GOT]
-    start, on_chip, on_host, idle = m[q + Q.KEPT] + 0, 0, 0, 0
+    start, on_chip, on_host, idle = m[q + Q.KEPT], 0, 0, 0
     if m[C.PREFIX] != 0 and start == 0:
         most = min((known - 1) // m[C.ID_TOKENS], m[q + Q.IDS])
         while on_chip < most:

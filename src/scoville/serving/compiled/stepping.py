@@ -38,7 +38,7 @@ from scoville.serving.compiled.state import (
     Floats,
     Ints,
 )
-from scoville.serving.compiled.structures import count_gaps, gap_bin, pop, random, request
+from scoville.serving.compiled.structures import count_gaps, gap_bin, lane_of, pop, random, request
 
 _MANY = 1 << 40
 
@@ -71,7 +71,7 @@ def steps_until(duration: int, rise: int, steps: int, until: int) -> int:
 @inlined
 def _bound(m: Ints, l: int, steps: int) -> int:
     """Steps until a decode of the lane ends, its blocks run out, or a sequence fills a window."""
-    steps = min(steps, m[m[l + L.HEAP_KEYS] + 0] - m[l + L.STEP])
+    steps = min(steps, m[m[l + L.HEAP_KEYS]] - m[l + L.STEP])
     free, decodes = m[l + L.FREE] + m[l + L.IDLE], m[l + L.DECODES]
     if m[C.PREFIX] != 0 and m[l + L.WAITING] > 0:  # an eviction changes what a waiting prompt finds
         free = m[l + L.FREE]
@@ -146,7 +146,7 @@ def _drafting(m: Ints, g: int) -> int:
     """What drafts add to a group's step."""
     longest, sequences = 0, 0
     for i in range(m[C.RANKS]):
-        l = m[g + G.FIRST_LANE] + i * m[C.LANE_STRIDE]
+        l = lane_of(m, g, i)
         d = m[l + L.SERVED]
         if d == 0:
             continue
@@ -178,13 +178,13 @@ def start(m: Ints, f: Floats, g: int, now: int) -> None:
     hold_back = False
     if m[C.ASYNCHRONOUS] != 0 and m[g + G.LAST_END] == now:
         for i in range(m[C.RANKS]):
-            hold_back = hold_back or m[m[g + G.FIRST_LANE] + i * m[C.LANE_STRIDE] + L.COUNT] > 0
+            hold_back = hold_back or m[lane_of(m, g, i) + L.COUNT] > 0
     if hold_back:
         cutoff = m[g + G.LAST_START]
     tokens, moved = 0, 0
     leaps = m[C.LEAP] != 0
     for i in range(m[C.RANKS]):
-        l = m[g + G.FIRST_LANE] + i * m[C.LANE_STRIDE]
+        l = lane_of(m, g, i)
         schedule(m, f, l, now, cutoff)
         tokens += m[l + L.TOKENS]
         moved = max(moved, m[l + L.MOVED])
@@ -199,12 +199,12 @@ def start(m: Ints, f: Floats, g: int, now: int) -> None:
     steps = _MANY if leaps else 1
     if leaps:
         for i in range(m[C.RANKS]):
-            l = m[g + G.FIRST_LANE] + i * m[C.LANE_STRIDE]
+            l = lane_of(m, g, i)
             if m[l + L.TOKENS] > 0:
                 steps = _bound(m, l, steps)
     own, own_rise, cap, cap_rise = 0, 0, 0, 0
     for i in range(m[C.RANKS]):
-        l = m[g + G.FIRST_LANE] + i * m[C.LANE_STRIDE]
+        l = lane_of(m, g, i)
         if m[l + L.TOKENS] == 0:
             continue
         steps = _measure(m, l, steps)
@@ -268,7 +268,7 @@ def _patient(m: Ints, g: int, now: int, duration: int, rise: int, steps: int) ->
     """Steps until the head of a queue gives up."""
     nearest = NEVER
     for i in range(m[C.RANKS]):
-        l = m[g + G.FIRST_LANE] + i * m[C.LANE_STRIDE]
+        l = lane_of(m, g, i)
         for k in range(m[C.QUEUES]):
             r = m[m[l + L.QUEUE_FIRST] + k]
             if r >= 0 and m[request(m, r) + Q.SCHEDULED] < 0:
@@ -321,9 +321,9 @@ def finish_step(m: Ints, f: Floats, g: int, now: int) -> None:
     m[g + G.LAST_START] = m[g + G.START] + ran - (duration + rise * (steps - 1)) if m[C.STAGES] == 1 else m[g + G.START]
     sequences, used, taken = 0, 0, 0
     for i in range(m[C.RANKS]):
-        l = m[g + G.FIRST_LANE] + i * m[C.LANE_STRIDE]
+        l = lane_of(m, g, i)
         if m[l + L.TOKENS] > 0:
-            taken += _take_leap(m, m[g + G.FIRST_LANE] + i * m[C.LANE_STRIDE], steps)
+            taken += _take_leap(m, l, steps)
         sequences += m[l + L.COUNT]
         now_used = m[C.CAPACITY] - m[l + L.FREE] - m[l + L.IDLE]
         used += now_used
@@ -335,7 +335,7 @@ def finish_step(m: Ints, f: Floats, g: int, now: int) -> None:
         for k in range(4):
             f[m[C.WORK] + k] += steps * f[m[C.WORK_SHARED] + 4 * m[g + G.TOKENS] + k]
     for i in range(m[C.RANKS]):
-        l = m[g + G.FIRST_LANE] + i * m[C.LANE_STRIDE]
+        l = lane_of(m, g, i)
         if m[l + L.TOKENS] > 0:
             _apply(m, f, l, steps, now, duration, rise, ran, m[g + G.TOKENS])
 
@@ -417,8 +417,8 @@ def _apply(m: Ints, f: Floats, l: int, steps: int, now: int, duration: int, rise
     if m[l + L.PREFILL] > 0:
         ending = _yield(m, f, l, now, per_token, ending)
     if m[C.DRAFTS] == 0:
-        while m[l + L.HEAP_SIZE] > 0 and m[m[l + L.HEAP_KEYS] + 0] <= m[l + L.STEP]:
-            key, r = m[m[l + L.HEAP_KEYS] + 0], m[m[l + L.HEAP_ITEMS] + 0]
+        while m[l + L.HEAP_SIZE] > 0 and m[m[l + L.HEAP_KEYS]] <= m[l + L.STEP]:
+            key, r = m[m[l + L.HEAP_KEYS]], m[m[l + L.HEAP_ITEMS]]
             m[l + L.HEAP_SIZE] = pop(m, m[l + L.HEAP_KEYS], m[l + L.HEAP_ITEMS], m[l + L.HEAP_SIZE])
             if is_last_step(m, l, r, key):
                 leave_decode(m, f, l, r)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from scoville.serving.compiled.jit import inlined, jit, width
 from scoville.serving.compiled.records import config as C
+from scoville.serving.compiled.records import group as G
 from scoville.serving.compiled.state import SUB_BITS, Ints
 
-_GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15, signed
+GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15, signed
 _MIX_1 = -4658895280553007687  # 0xBF58476D1CE4E5B9
 _MIX_2 = -7723592293110705685  # 0x94D049BB133111EB
 
@@ -97,6 +98,12 @@ def request(m: Ints, r: int) -> int:
 
 
 @inlined
+def lane_of(m: Ints, g: int, rank: int) -> int:
+    """A group's lane by its rank."""
+    return m[g + G.FIRST_LANE] + rank * m[C.LANE_STRIDE]
+
+
+@inlined
 def blocks(tokens: int, block: int) -> int:
     """Blocks that hold so many tokens."""
     return (tokens + block - 1) // block
@@ -119,5 +126,5 @@ def _mix(z: int) -> int:
 @jit
 def random(seed: int, x: int, y: int) -> int:
     """32 random bits that depend on the three numbers alone (SplitMix64: Steele, Lea and Flood, OOPSLA 2014)."""
-    z = _mix(seed + _GOLDEN * (x + 1))
-    return (_mix(z + _GOLDEN * (y + 1)) >> 32) & 0xFFFFFFFF
+    z = _mix(seed + GOLDEN * (x + 1))
+    return (_mix(z + GOLDEN * (y + 1)) >> 32) & 0xFFFFFFFF
