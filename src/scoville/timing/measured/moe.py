@@ -28,6 +28,8 @@ from scoville.transformer.architecture import FORMATS
 if TYPE_CHECKING:
     import polars as pl
 
+    from scoville.facts import Facts
+
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
 RESIDUAL_STEP = 2e-3  # log units of the stored residuals
@@ -151,10 +153,29 @@ def _fill(n: Counts, units: Counts) -> Counts:
 
 @dataclass(frozen=True, slots=True)
 class MoeChip:
-    """What the experts need of a chip: peak of their format and memory bandwidth."""
+    """What the experts need of a chip: peak of their format, memory bandwidth, last-level cache (0 where unknown)."""
 
     peak_flop_per_s: float
     memory_bytes_per_s: float
+    cache_bytes: float
+
+
+def moe_chip(facts: Facts, chip: str, fmt: MoeFormat) -> MoeChip:
+    """Peak of the format, bandwidth and cache of a chip. Raises DeploymentError where it states no such peak."""
+    accelerator = facts.accelerator(chip)
+    weight, activation = FORMATS[fmt.weight].rate, FORMATS[fmt.activation].rate
+    peak = accelerator.compute.get((weight, activation)) or accelerator.compute.get((activation, activation))
+    memory = accelerator.tier("main")
+    if peak is None or memory is None or memory.bandwidth is None:
+        raise DeploymentError(f"experts: {accelerator.id} has no peak for {fmt.weight}, or no memory bandwidth")
+    cache = facts.find("kernel-moe", f"level2_{accelerator.id}")
+    return MoeChip(peak.number, memory.bandwidth.number, cache.number if cache else 0.0)
+
+
+def fitted_kernel(facts: Facts, family: str, fmt: str) -> MoeKernel:
+    """The roofline's parameters of an engine family and format, fitted across chips: facts `kernel-moe`."""
+    named = {f.name: facts.get("kernel-moe", f"{f.name.rpartition('_')[0]}_{fmt}_{family}") for f in fields(MoeKernel)}
+    return MoeKernel(**{name: fact.number for name, fact in named.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +188,7 @@ class MoeKernel:
     overlap_frac     how much of the shorter time shows beside the longer: 0 none, 1 all
     row_count        how often each row's inputs and outputs cross the memory, both GEMMs, on this rank
     routing_count    how often a hidden vector per token and expert crosses it, experts of other ranks included
-    cache_bytes      touched weights up to about this many stay in the cache between repetitions of a layer
+    cache_frac       touched weights up to about this share of the cache stay there between repetitions of a layer
     """
 
     fixed_s: float
@@ -176,7 +197,7 @@ class MoeKernel:
     overlap_frac: float
     row_count: float
     routing_count: float
-    cache_bytes: float
+    cache_frac: float
 
 
 def light_seconds(chip: MoeChip, fmt: MoeFormat, layout: ExpertLayout, load: Load, cached: bool = False) -> Array:
@@ -202,7 +223,7 @@ def roofline_seconds(
     per_row = layout.hidden * (a + _BF16_BYTES) + inner * (a + (2 if layout.gated else 1) * _BF16_BYTES)
     weights = load.touched * layout.elements * FORMATS[fmt.weight].size_bytes
     if cached:
-        weights = weights * (1 - 1 / (1 + (weights / kernel.cache_bytes) ** 6))
+        weights = weights / (1 + (kernel.cache_frac * chip.cache_bytes / weights) ** 6)
     routed = np.asarray(tokens, float) * layout.top_k * layout.hidden * _BF16_BYTES
     moved = weights / kernel.memory_frac + kernel.row_count * load.rows * per_row + kernel.routing_count * routed
     memory = moved / chip.memory_bytes_per_s
