@@ -44,10 +44,11 @@ class AttentionKernel:
 
     fixed_s           start and end of the kernels of a layer
     compute_frac      share of the bf16 peak; `compute_fp8_frac`: of the fp8 peak
-    memory_frac       share of the memory bandwidth; `memory_fp8_frac`: where the cache is fp8
+    memory_frac       share of the memory bandwidth; `memory_fp8_frac`: where the cache is fp8. In prefill only the
+                      context counts: queries and outputs are still on the chip, their cost is in `block_s`
     block_s           of a unit of work beside its arithmetic and traffic: a sequence x KV head in decode, a tile of
                       query tokens x head in prefill
-    overlap_frac      how much of the shorter of arithmetic and traffic shows: 0 none, 1 all
+    overlap_frac      of decode: how much of the shorter of arithmetic and traffic shows, 0 none, 1 all
     """
 
     fixed_s: float
@@ -60,9 +61,20 @@ class AttentionKernel:
 
     @classmethod
     def of(cls, facts: Facts, phase: Phase) -> AttentionKernel:
-        """From the facts `kernel-attention`."""
-        names = ("fixed", "compute_bf16", "compute_fp8", "memory_bf16", "memory_fp8", "block", "overlap")
-        return cls(*(facts.get("kernel-attention", f"{phase}_{name}").number for name in names))
+        """From the facts `kernel-attention`. What was measured of one phase only counts for both."""
+
+        def number(name: str) -> float:
+            return facts.get("kernel-attention", name).number
+
+        return cls(
+            fixed_s=number(f"{phase}_fixed"),
+            compute_frac=number(f"{phase}_compute_bf16"),
+            compute_fp8_frac=number("prefill_compute_fp8" if phase == "prefill" else "decode_compute_bf16"),
+            memory_frac=number("decode_memory_bf16"),
+            memory_fp8_frac=number("decode_memory_fp8"),
+            block_s=number(f"{phase}_block"),
+            overlap_frac=number("decode_overlap"),
+        )
 
 
 def sizes(phase: Phase, head_dim: int, cache: str) -> tuple[float, float]:
@@ -87,15 +99,16 @@ def roofline_sides(layout: HeadLayout, phase: Phase, chip: AttentionChip, kernel
     width = (576 + 512 if phase == "decode" else 192 + 128) if latent else 2 * layout.head_dim
     append = layout.kv_heads * token_bytes + layout.heads * width * 2.0
     read = layout.heads * width * 2.0 if latent and phase == "prefill" else layout.kv_heads * token_bytes
-    o = kernel.overlap_frac
     if phase == "decode":
+        o, moved = kernel.overlap_frac, append * per_byte
         padded = layout.kv_heads * DECODE_ROWS * -(-layout.group // DECODE_ROWS)
         pair, query, sequence = flop * padded / rate, 0.0, kernel.block_s * layout.kv_heads
     else:
+        o, moved = 0.0, 0.0
         pair, sequence = flop * layout.heads / rate, 0.0
         masked = PREFILL_ROWS / 2 if layout.window is None else PREFILL_ROWS  # a window has two edges
         query = pair * masked + kernel.block_s * layout.heads / PREFILL_ROWS
-    kv, moved = read * per_byte, append * per_byte
+    kv = read * per_byte
     return AttentionSides(
         kernel.fixed_s,
         Side(0.0, pair, o * kv, query + o * moved, o * sequence),

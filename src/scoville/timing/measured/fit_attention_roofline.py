@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares  # type: ignore[import-untyped]
 
 from scoville.facts import Facts
-from scoville.timing.measured.attention import HeadLayout, Phase, Work
+from scoville.timing.measured.attention import PACKED_GROUP, HeadLayout, Phase, Work
 from scoville.timing.measured.attention_roofline import AttentionChip, AttentionKernel, roofline_sides
 from scoville.timing.measured.fit_attention import CHIPS, SEED, Peaks, operating, replayed, row_work
 
@@ -56,9 +56,15 @@ def read_infersim(folder: Path) -> pl.DataFrame:
 
 
 def streaming(rows: pl.DataFrame, facts: Facts) -> pl.DataFrame:
-    """Rows of the operating range; decode without what may have been replayed from on-chip memory."""
+    """Rows of the operating range; decode without what may have been replayed from on-chip memory.
+
+    And without TensorRT-LLM's groups of more than PACKED_GROUP query heads, which fall back to one head at a time.
+    """
     parts = []
-    for key, part in operating(rows).group_by(["chip", "phase", "window", "head_dim", "cache"], maintain_order=True):
+    packed = (pl.col("family") != "trtllm") | (pl.col("phase") == "prefill") | (pl.col("group") <= PACKED_GROUP)
+    for key, part in operating(rows.filter(packed)).group_by(
+        ["chip", "phase", "window", "head_dim", "cache"], maintain_order=True
+    ):
         chip = facts.accelerator(str(key[0]))
         again = replayed(part, row_work(part), Peaks.of(chip)) if key[1] == "decode" else np.zeros(len(part), bool)
         parts.append(part.filter(~again))
