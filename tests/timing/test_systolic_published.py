@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import pytest
 
 from scoville.errors import FactError
 from scoville.facts import Facts, load
+from scoville.timing import Chips
 from scoville.timing.systolic import Hardware, SystolicTimes, systolic
 from scoville.transformer.architecture import FORMATS
 
@@ -186,3 +187,20 @@ def test_a_chip_of_ones_own_says_in_a_sentence_what_is_missing(tmp_path: Path) -
     h = found.hardware
     assert (h.sram_bytes, h.vector_flop_per_s, h.fabric_bytes_per_s) == (2 * 2**20, 1e12, 5e10)
     assert h.compute_flop_per_s["fp4", "bf16"] == 100e12, "narrow weights widen to what the chip multiplies"
+
+
+@pytest.mark.parametrize("chip", ["jalapeno", "tpu-v5e", "tpu-v7"])
+def test_formats_run_at_the_same_peaks_as_on_the_roofline(
+    facts: Facts, central: Callable[[str], Chips], chip: str
+) -> None:
+    h, roofline = timer(facts, chip).hardware, central(chip)
+    assert h.memory_bytes_per_s == roofline.memory_bytes_per_s[0]
+    for weight in FORMATS.values():
+        for activation in FORMATS.values():
+            try:
+                pair = roofline.rate(weight.rate, activation.rate)
+            except FactError:
+                with pytest.raises(FactError, match=f"{chip}: no compute rate for {weight.name} weights"):
+                    h.peak_flop_per_s(weight, activation)
+                continue
+            assert h.peak_flop_per_s(weight, activation) == roofline.compute_flop_per_s[pair][0]

@@ -12,12 +12,13 @@ from itertools import product
 from typing import Literal
 
 from scoville.errors import FactError
-from scoville.facts import Accelerator, Draws, Fact, Facts
+from scoville.facts import Accelerator, Fact, Facts
 from scoville.facts.names import FORMATS as RATES
-from scoville.timing.chips import chips
 from scoville.transformer.architecture import FORMATS, Format
 
 Operand = Literal["weights", "activations"]
+# Formats that hold a value of the one before without losing it, as timing.chips widens them.
+_LADDERS = (("fp4", "fp8", "bf16", "fp32"), ("int4", "int8", "bf16", "fp32"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +111,17 @@ def hardware(accelerator: Accelerator, facts: Facts) -> Hardware | None:
     m = accelerator.microarchitecture
     if m is None:
         return None
+    if accelerator.missing:
+        raise FactError(
+            f"{accelerator.id} cannot be timed, because nobody has published: {', '.join(accelerator.missing)}; "
+            f"add them with --facts my.toml"
+        )
     slices = _count(m.slices, 1)
-    chip = chips(accelerator, facts, Draws.central())
+    memory = next(
+        t.bandwidth.number
+        for t in sorted(accelerator.memory, key=lambda t: t.name != "main")
+        if t.bandwidth and t.name in ("main", "sram")
+    )
     total = accelerator.tier("sram")
     sram = m.sram_per_slice.number if m.sram_per_slice else total.capacity.number / slices if total else 0.0
     active = _count(m.arrays_per_slice, 1) - _count(m.spare_arrays_per_slice, 0)
@@ -119,12 +129,6 @@ def hardware(accelerator: Accelerator, facts: Facts) -> Hardware | None:
         raise FactError(f"{accelerator.id}: on-chip memory is unknown; add sram_per_slice to its facts")
     if active < 1:
         raise FactError(f"{accelerator.id}: spare_arrays_per_slice leaves no active array; expected fewer than arrays")
-    rates = {}
-    for w, a in product(RATES, repeat=2):
-        try:
-            rates[w, a] = float(chip.compute_flop_per_s[chip.rate(w, a)][0])
-        except FactError:
-            continue
     return Hardware(
         name=accelerator.id,
         slices_count=slices,
@@ -132,8 +136,8 @@ def hardware(accelerator: Accelerator, facts: Facts) -> Hardware | None:
         rows_count=_count(m.rows, 1),
         columns_count=_count(m.columns, 1),
         clock_count_per_s=m.clock.number,
-        compute_flop_per_s=rates,
-        memory_bytes_per_s=float(chip.memory_bytes_per_s[0]),
+        compute_flop_per_s=_rates(accelerator),
+        memory_bytes_per_s=memory,
         sram_bytes=sram,
         sram_bytes_per_s=m.sram_bandwidth_per_slice.number if m.sram_bandwidth_per_slice else math.inf,
         fabric_bytes_per_s=m.fabric_bandwidth_per_slice.number if m.fabric_bandwidth_per_slice else math.inf,
@@ -145,3 +149,20 @@ def hardware(accelerator: Accelerator, facts: Facts) -> Hardware | None:
 
 def _count(fact: Fact | None, otherwise: int) -> int:
     return round(fact.number) if fact else otherwise
+
+
+def _rates(accelerator: Accelerator) -> dict[tuple[str, str], float]:
+    """Peak for every pair of rate classes that the chip can multiply: as they are, with wider activations, or both."""
+    known = {pair: fact.number for pair, fact in accelerator.compute.items()}
+    rates = {}
+    for weight, activation in product(RATES, repeat=2):
+        for pair in product(_wider(weight), _wider(activation)):
+            if pair in known:
+                rates[weight, activation] = known[pair]
+                break
+    return rates
+
+
+def _wider(rate: str) -> tuple[str, ...]:
+    ladder = next(x for x in _LADDERS if rate in x)
+    return ladder[ladder.index(rate) :]
