@@ -29,11 +29,9 @@ from scipy.optimize import least_squares
 
 from scoville.facts import Facts, load
 from scoville.timing.measured.moe import (
-    DISTRIBUTIONS,
     MOE_FORMATS,
     RESIDUAL_STEP,
     ExpertLayout,
-    Load,
     MoeChip,
     MoeFormat,
     MoeKernel,
@@ -42,8 +40,8 @@ from scoville.timing.measured.moe import (
     moe_times_of,
     place,
     roofline_seconds,
-    routing_load,
 )
+from scoville.timing.measured.moe_routing import DISTRIBUTIONS, Load, routing_load
 
 Array = NDArray[np.float64]
 SPLIT_SEED = 20261123
