@@ -281,8 +281,8 @@ def works(rows: pl.DataFrame, chip: MoeChip, fmt: MoeFormat) -> list[tuple[MoeCh
 def fit_across(rows: pl.DataFrame, facts: Facts) -> pl.DataFrame:
     """One roofline per family and format across chips (`without` empty), and others with one chip left out.
 
-    Columns: family, format, `without` (the chip left out, or `all but` the chip fitted alone), the parameters, and mean |error| on the chips fitted
-    (`inside`) and on the one left out (`outside`).
+    Columns: family, format, `without` (the chip left out, or `all but` the chip fitted alone), the parameters, and mean
+    |error| on the chips fitted (`inside`) and on the one left out (`outside`).
     """
     out: list[dict[str, object]] = []
     tuned = rows.filter(~pl.col("kernel").str.starts_with(UNTUNED)).sort(_TABLE)
