@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from scoville.serving.settings import EngineSettings
 from scoville.timing.chips import Chips
+from scoville.timing.curves import Position
 from scoville.timing.roofline import KernelSpeeds, kernel_speeds
 from scoville.transformer.operators import OperatorTable
-from scoville.transformer.step import Window, experts_touched, uniform_mix
+from scoville.transformer.step import Window, uniform_mix
 
 TICKS_PER_S = 16 * 10**12
 SHARE_BITS = 16  # a draft's share of a pass is a fraction of 2^16
@@ -33,7 +34,8 @@ class StepCosts:
     base            of a lane, by tokens of its step, shape (most tokens + 1,); entry 0 is never asked for
     head            of a lane, by tokens whose logits are needed, shape (most sampled + 1,)
     fixed           of a piece that runs, shape (pieces,)
-    compute, memory sides of the pieces per unit of v, shape (pieces, len(v)); `uses`: which entries of v make it run
+    compute, memory sides of the pieces per unit of v, shape (pieces, len(v)); `uses`: which entries of v they count;
+                    any but the first, which is always 1, makes a piece run
     cap_base, cap_head, cap   of a lane, what the energy of a step takes at the power cap: by tokens, per sampled
                     token, per unit of v; zeros without a cap
     shared, shared_cap   what the lanes of a group work on together, by the tokens of all, shape (ranks x most + 1,)
@@ -77,7 +79,7 @@ class StepCosts:
         """Ticks of the pieces at v, in plain Python integers."""
         total = 0
         for i in range(len(self.fixed)):
-            if any(x and self.uses[i, j] for j, x in enumerate(v)):
+            if any(x and self.uses[i, j] for j, x in enumerate(v) if j):
                 total += int(self.fixed[i]) + max(
                     sum(int(c) * x for c, x in zip(self.compute[i], v, strict=True)),
                     sum(int(c) * x for c, x in zip(self.memory[i], v, strict=True)),
@@ -110,21 +112,31 @@ def compile_costs(table: OperatorTable, chips: Chips, settings: EngineSettings, 
     tokens = np.arange(settings.token_budget + 1, dtype=float)
     sampled = np.arange(settings.max_sequences * (1 + drafts) + 1, dtype=float)
     all_tokens = np.arange(settings.token_budget * p.attention_data + 1, dtype=float)
-    by_tokens, by_all = _token_columns(table, tokens), _token_columns(table, all_tokens)
+    by_tokens, by_all = table.layout.by_tokens(tokens), table.layout.by_tokens(all_tokens)
     count = table.count[_longest_stage(table, speeds, settings)]
     busiest = settings.expert_imbalance_frac if p.expert > 1 else 1.0
     each_draft = np.where([n.startswith("decode_pairs") for n in names], 1 + drafts, 1)
     base, head, shared = np.zeros(len(tokens)), np.zeros(len(sampled)), np.zeros(len(all_tokens))
     pieces: list[tuple[float, Array, Array]] = []
+    units = speeds.compute_s_per_flop, speeds.memory_s_per_byte
+    curves = {c.operator: c for c in speeds.curves}
     for i, op in enumerate(table.operators):
         used = _columns_used(table, i)
         scale = count[i] * TICKS_PER_S
         uneven = busiest if op.kind == "moe" or op.collective == "all_to_all" else 1.0
-        compute = table.flop[i] * speeds.compute_s_per_flop[0, i] * scale * uneven
-        memory = table.memory_bytes[i] * speeds.memory_s_per_byte[0, i] * scale
+        compute = speeds.flop[i] * speeds.compute_s_per_flop[0, i] * scale * uneven
+        memory = speeds.memory_bytes[i] * speeds.memory_s_per_byte[0, i] * scale
         link = table.link_bytes[i] * speeds.link_s_per_byte[0, i] * scale * uneven
         fixed = float(speeds.fixed_s[0, i]) * scale
-        if _by_all(used) and p.attention_data > 1:
+        if i in curves:
+            seconds = curves[i].seconds * (speeds.time_frac[0] * scale * uneven)
+            if used <= {"one", "rank_sampled_tokens"}:
+                head += Position.of(sampled).at(seconds)
+            elif _by_all(used) and p.attention_data > 1:
+                shared += Position.of(all_tokens).at(seconds)
+            else:
+                base += Position.of(tokens).at(seconds)
+        elif _by_all(used) and p.attention_data > 1:
             shared += np.maximum(by_all @ compute, by_all @ memory) + by_all @ link + fixed
         elif _by_all(used) or used <= {"one", "rank_tokens"}:
             base += np.maximum(by_tokens @ compute, by_tokens @ memory) + by_tokens @ link + fixed
@@ -135,6 +147,8 @@ def compile_costs(table: OperatorTable, chips: Chips, settings: EngineSettings, 
             head += np.maximum(sides[0], sides[1]) + sides[2] + fixed * runs
         else:
             sides = [_by_v(side, names, windows, size) for side in (compute * each_draft, memory)]
+            for side, once, unit in zip(sides, speeds.once_s[:, i], units, strict=True):
+                side[0] += once * unit[0, i] * scale
             pieces.append((fixed, sides[0], sides[1]))
     host = float((chips.step_overhead_s * chips.time_frac)[0]) * TICKS_PER_S
     grouped = p.attention_data > 1
@@ -208,23 +222,15 @@ def _longest_stage(table: OperatorTable, speeds: KernelSpeeds, settings: EngineS
         prefill_tokens=np.array([0, 0, budget, budget]),
     )
     rows = table.layout.features(steps)
-    flop, memory, link = rows @ table.flop.T, rows @ table.memory_bytes.T, rows @ table.link_bytes.T
-    kernels = np.maximum(flop * speeds.compute_s_per_flop[0], memory * speeds.memory_s_per_byte[0])
-    fixed = speeds.fixed_s[0] * (flop + memory + link > 0)
-    seconds = (kernels + link * speeds.link_s_per_byte[0] + fixed) @ table.count.T
+    runs = rows @ (table.flop + table.memory_bytes + table.link_bytes).T > 0
+    compute = (rows @ speeds.flop.T + speeds.once_s[0] * runs) * speeds.compute_s_per_flop[0]
+    memory = (rows @ speeds.memory_bytes.T + speeds.once_s[1] * runs) * speeds.memory_s_per_byte[0]
+    link = rows @ table.link_bytes.T * speeds.link_s_per_byte[0]
+    each = np.maximum(compute, memory) + link + speeds.fixed_s[0] * runs
+    for curve in speeds.curves:
+        each[:, curve.operator] = Position.of(rows[:, curve.column]).at(curve.seconds) * speeds.time_frac[0]
+    seconds = each @ table.count.T
     return int(np.argmax((seconds / seconds.max(axis=1, keepdims=True)).min(axis=0)))
-
-
-def _token_columns(table: OperatorTable, tokens: Array) -> Array:
-    """The layout's columns that follow from the number of tokens alone, shape (tokens, columns); others are zero."""
-    layout = table.layout
-    columns = np.zeros((len(tokens), len(layout.names)))
-    columns[:, layout.column("one")] = 1.0
-    columns[:, layout.column("tokens")] = tokens
-    columns[:, layout.column("rank_tokens")] = tokens
-    for e, k in layout.expert_kinds:
-        columns[:, layout.column(f"experts:{e}/{k}")] = experts_touched(tokens, e, k)
-    return columns
 
 
 def _by_v(row: Array, names: tuple[str, ...], windows: tuple[Window, ...], size: int) -> Array:

@@ -49,7 +49,7 @@ def engine(accelerator: Accelerator, facts: Facts, table: OperatorTable, setting
     Raises DeploymentError if no room is left for a cache, or if blocks are to be moved to the memory of a host whose
     bandwidth nobody has published.
     """
-    on = chips(accelerator, facts, Draws.central())
+    on = chips(accelerator, facts, Draws.central(), settings.kernels)
     room = float(cache_room_bytes(table, on)[0])
     name, p = table.architecture.name, table.parallelism
     if room <= 0:

@@ -50,13 +50,14 @@ class Speculation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
-    """How one engine schedules.
+    """How one engine schedules, and whose measured kernels time it (`kernels`, see timing.chips).
 
     `cache_blocks` None takes what the memory leaves; `host_blocks` is the host tier's room, of a lane, for preempted
     requests with `on_preemption = "swap"`, else for evicted prefixes.
     """
 
     name: str = "own settings"
+    kernels: str = "vllm"
     policy: Literal["decode_first", "prefill_first", "static"] = "decode_first"
     reservation: Literal["preempt", "full"] = "preempt"
     on_preemption: Literal["recompute", "swap"] = "recompute"
@@ -123,6 +124,7 @@ def preset(name: str, facts: Facts) -> EngineSettings:
     reservation: Any = default("reservation").value
     return EngineSettings(
         name=name,
+        kernels=str(default("kernels").value),
         policy=policy,
         reservation=reservation,
         token_budget=whole(default("token_budget")),

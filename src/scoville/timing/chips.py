@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from scoville.errors import FactError
 from scoville.facts import Accelerator, Draws, Facts
+from scoville.timing.measured.kernels import MeasuredKernels, measured_kernels
 from scoville.transformer.operators import CLASSES, COLLECTIVES
 
 Array = NDArray[np.float64]
@@ -42,6 +43,7 @@ class Chips:
     """What timing needs of n chips. Every array has shape (n,).
 
     `time_frac` multiplies every time: the chip's own error on top of the shared efficiencies (1 is the central value).
+    `measured` are the tables of a chip whose kernels were measured; what they hold is taken in place of efficiencies.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Chips:
     time_frac: Array
     provenance: str
     relative_uncertainty_frac: float
+    measured: MeasuredKernels | None = None
 
     @property
     def n(self) -> int:
@@ -107,8 +110,11 @@ def timing_evidence(accelerator: Accelerator, facts: Facts) -> str:
     return str(fact.value) if fact else "unmeasured"
 
 
-def chips(accelerator: Accelerator, facts: Facts, draws: Draws) -> Chips:
-    """The chip with every fact drawn: n = draws.n samples. Raises FactError for a chip that cannot be timed."""
+def chips(accelerator: Accelerator, facts: Facts, draws: Draws, kernels: str = "vllm") -> Chips:
+    """The chip with every fact drawn: n = draws.n samples; `kernels` is the engine family whose kernels run on it.
+
+    Raises FactError for a chip that cannot be timed.
+    """
     if accelerator.missing:
         raise FactError(
             f"{accelerator.id} cannot be timed, because nobody has published: {', '.join(accelerator.missing)}; "
@@ -128,6 +134,9 @@ def chips(accelerator: Accelerator, facts: Facts, draws: Draws) -> Chips:
     tdp = draws.sample(cap) if cap else np.full(draws.n, np.nan)
     idle = draws.sample(accelerator.idle_power) if accelerator.idle_power else tdp * known("power", "idle_share")
     evidence = timing_evidence(accelerator, facts)
+    measured = measured_kernels(accelerator.id, kernels)
+    if measured and not measured.agrees(bandwidth.number):
+        measured = None
     spread = facts.get("uncertainty", f"chip_{evidence}")
     family = facts.find("timing-family", accelerator.id)
     own_error = replace(spread, subject=str(family.value) if family else accelerator.id, name="timing_error", driver="")
@@ -172,6 +181,11 @@ def chips(accelerator: Accelerator, facts: Facts, draws: Draws) -> Chips:
         memory_use_frac=known("engine", "memory_fraction"),
         reserve_bytes=known("engine", "activation_reserve"),
         time_frac=draws.sample(own_error),
-        provenance=f"roofline, efficiencies measured on Hopper and Ampere; this chip: {evidence}",
+        provenance=(
+            f"kernels measured with {kernels}, roofline for the rest"
+            if measured
+            else f"roofline, efficiencies measured on Hopper and Ampere; this chip: {evidence}"
+        ),
         relative_uncertainty_frac=(spread.high - spread.low) / 2,
+        measured=measured,
     )

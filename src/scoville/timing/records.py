@@ -51,7 +51,10 @@ class StepTime:
 
 @dataclass(frozen=True, slots=True)
 class OperatorTime:
-    """One operator of one step, for people: seconds per run, runs per step over all stages, and what bounds it."""
+    """One operator of one step, for people: seconds per run, runs per step over all stages, and what bounds it.
+
+    `fixed_s` is the part of `time_s` that no work explains; `source` is 'measured', 'extrapolated' or 'roofline'.
+    """
 
     name: str
     kind: str
@@ -63,6 +66,8 @@ class OperatorTime:
     limit: str
     rate: str
     peak_flop_per_s: float
+    fixed_s: float
+    source: str
 
 
 class Timer(Protocol):

@@ -1,7 +1,9 @@
-"""The roofline timer: an operator takes the longer of its arithmetic and its memory traffic, plus its launch.
+"""The timer: an operator takes what was measured, else the longer of its arithmetic and its traffic, plus its launch.
 
 Williams, Waterman and Patterson, "Roofline" (CACM 2009), with an achieved fraction of peak per operator class and
-format (facts, subject `efficiency`). Example: a bf16 GEMM of 1e12 FLOP on 989 TFLOP/s at 70 % takes 1.44 ms.
+format (facts, subject `efficiency`). Example: a bf16 GEMM of 1e12 FLOP on 989 TFLOP/s at 70 % takes 1.44 ms. On a chip
+whose kernels were measured (`timing.measured`), matrix products, experts and collectives take a curve over the rows
+they work on in its place, and attention two sides of its own.
 
 A step is the sum of its operators. Work is a matrix product of step features and operator coefficients, so a million
 steps cost a few array passes; `explain` does the same for one step in plain Python, operator by operator, and is the
@@ -17,6 +19,8 @@ from numpy.typing import NDArray
 
 from scoville.timing.chips import Chips
 from scoville.timing.collectives import collective
+from scoville.timing.curves import ROWS, Curve, Position
+from scoville.timing.measured.attention import Side
 from scoville.timing.records import OperatorTime, StepTime
 from scoville.transformer.operators import OperatorTable
 
@@ -26,80 +30,154 @@ _BLOCK_ELEMENTS = 1 << 15  # kernels x steps x samples per block: four such arra
 
 @dataclass(frozen=True, slots=True)
 class KernelSpeeds:
-    """Seconds per unit of work for each operator on each chip; all (n, operators)."""
+    """How each operator of a table takes time on each of n chips.
 
+    flop, memory_bytes   coefficients of the two sides over the columns of the layout, (operators, columns): FLOP and
+                         bytes, or seconds where the sides were measured; `once_s` what each adds when it runs, (2, ops)
+    *_s_per_*, fixed_s   seconds per unit of a side, of link bytes, and when it runs, (n, operators)
+    compute_j_per_flop   (n, operators)
+    curves               operators that take a measured curve instead; theirs are seconds, times `time_frac` (n,)
+    sources              whose times each operator's are
+    """
+
+    flop: Array
+    memory_bytes: Array
+    once_s: Array
     compute_s_per_flop: Array
     memory_s_per_byte: Array
     link_s_per_byte: Array
     fixed_s: Array
     compute_j_per_flop: Array
+    curves: tuple[Curve, ...]
+    time_frac: Array
+    sources: tuple[str, ...]
 
 
 def kernel_speeds(table: OperatorTable, chips: Chips) -> KernelSpeeds:
     """What a unit of each operator's work takes on each chip, collectives less what overlap hides of them."""
     n, ops = chips.n, len(table.operators)
+    flop, traffic, once = table.flop.copy(), table.memory_bytes.copy(), np.zeros((2, ops))
     compute, memory, link = np.zeros((n, ops)), np.zeros((n, ops)), np.zeros((n, ops))
-    fixed, joules = np.zeros((n, ops)), np.zeros((n, ops))
+    fixed, joules, shown = np.zeros((n, ops)), np.zeros((n, ops)), np.ones((n, ops))
+    own = chips.time_frac
+    pairs: list[tuple[str, str] | None] = []
+    sources = ["roofline"] * ops
     for i, op in enumerate(table.operators):
         if op.collective is not None:
             per_byte, latency = collective(op.collective, op.span_count, chips)
-            hidden = chips.overlap_frac.get(op.collective, np.zeros(n))
-            shown = 1 - hidden if op.may_overlap or op.collective == "all_reduce" else np.ones(n)
-            link[:, i], fixed[:, i] = per_byte * shown, latency * shown
+            if op.may_overlap or op.collective == "all_reduce":
+                shown[:, i] = 1 - chips.overlap_frac.get(op.collective, np.zeros(n))
+            link[:, i], fixed[:, i] = per_byte * shown[:, i] * own, latency * shown[:, i] * own
+            pairs.append(None)
             continue
         pair = chips.rate(op.weight_rate, op.activation_rate)
+        pairs.append(pair)
         peak = chips.compute_flop_per_s[pair]
-        compute[:, i] = 1 / (peak * chips.compute_efficiency_frac[op.kind, pair[1]])
-        memory[:, i] = 1 / (chips.memory_bytes_per_s * chips.memory_efficiency_frac[op.kind])
-        fixed[:, i] = chips.launch_s["attention" if op.kind.startswith("attention") else op.kind]
         joules[:, i] = chips.compute_power_frac * chips.tdp_w / peak
-    own = chips.time_frac[:, None]
-    return KernelSpeeds(compute * own, memory * own, link * own, fixed * own, joules)
+        sides = chips.measured.sides(op) if chips.measured and op.kind.startswith("attention") else None
+        if sides is None:
+            compute[:, i] = own / (peak * chips.compute_efficiency_frac[op.kind, pair[1]])
+            memory[:, i] = own / (chips.memory_bytes_per_s * chips.memory_efficiency_frac[op.kind])
+            fixed[:, i] = chips.launch_s["attention" if op.kind.startswith("attention") else op.kind] * own
+        else:
+            found, sources[i] = sides
+            for k, (coefficients, side) in enumerate(((flop, found.compute), (traffic, found.memory))):
+                coefficients[i], once[k, i] = _side(table, i, side)
+            compute[:, i] = memory[:, i] = own
+            fixed[:, i] = found.fixed_s * own
+    curves: tuple[Curve, ...] = ()
+    if chips.measured is not None:
+        rows = table.layout.by_tokens(ROWS)
+        rows[:, table.layout.column("rank_sampled_tokens")] = ROWS
+        bound = (rows @ flop.T) * compute.mean(axis=0) > (rows @ traffic.T) * memory.mean(axis=0)
+        curves = chips.measured.curves(table, pairs, bound.T, shown.mean(axis=0))
+    for curve in curves:
+        i = curve.operator
+        sources[i] = curve.source
+        flop[i] = traffic[i] = 0.0
+        link[:, i] = fixed[:, i] = 0.0
+    return KernelSpeeds(flop, traffic, once, compute, memory, link, fixed, joules, curves, own, tuple(sources))
+
+
+def _side(table: OperatorTable, i: int, side: Side) -> tuple[Array, float]:
+    """A side of an attention core over the columns of the layout, and what it adds whenever it runs.
+
+    A decode is a sequence of its own; the prompts of a step, of which there are few, count as one.
+    """
+    op, layout = table.operators[i], table.layout
+    decode = op.kind == "attention_decode"
+    phase = "decode" if decode else "prefill"
+    span = "all" if op.heads is None or op.heads.window is None else str(op.heads.window)
+    coefficients = np.zeros(len(layout.names))
+    coefficients[layout.column(f"{phase}_pairs:{span}")] = side.pair_s
+    coefficients[layout.column(f"{phase}_kv:{span}")] = side.kv_token_s
+    coefficients[layout.column(f"rank_{phase}_tokens")] = side.query_token_s + (side.sequence_s if decode else 0.0)
+    return coefficients, side.one_s + (0.0 if decode else side.sequence_s)
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
     """A table on n chips, arranged for array passes. Only kernels need one pass each, for the larger of two times;
-    what is linear in the features (links, energy) is a product with their sum.
+    what is linear in the features (links, energy) is a product with their sum, and curves over the same column add up.
 
-    flop, memory_bytes   coefficients of the kernels, (kernels, columns)
+    flop, memory_bytes   coefficients of the kernels, (kernels, columns); once_s when they run, (2, kernels)
     link_bytes           coefficients of the collectives, (collectives, columns)
     kernel_count         runs per stage, (kernels, stages)
     link_s_per_byte      seconds times runs, (n, collectives, stages)
     support              which columns make an operator run at all, one row per distinct answer, (patterns, columns)
+    pattern              the answer of each kernel, (kernels,)
     launch_s, latency_s  fixed seconds of the kernels and the collectives of a pattern, (n, patterns, stages)
+    curves               by column: seconds at ROWS of kernels and of collectives, and of kernels bound by arithmetic,
+                         (3, stages, K)
     """
 
     flop: Array
     memory_bytes: Array
+    once_s: Array
     link_bytes: Array
     kernel_count: Array
     compute_s_per_flop: Array
     memory_s_per_byte: Array
     link_s_per_byte: Array
     support: Array
+    pattern: NDArray[np.intp]
     launch_s: Array
     latency_s: Array
+    curves: dict[int, Array]
+    time_frac: Array
 
 
 def _plan(table: OperatorTable, speeds: KernelSpeeds) -> _Plan:
     on_link = np.array([op.collective is not None for op in table.operators])
+    on_curve = np.zeros(len(on_link), np.bool_)
+    on_curve[[c.operator for c in speeds.curves]] = True
+    kernels, links = ~on_link & ~on_curve, on_link & ~on_curve
     runs = table.count.T
     touches = (table.flop != 0) | (table.memory_bytes != 0) | (table.link_bytes != 0)
     support, pattern = np.unique(touches, axis=0, return_inverse=True)
     member = (np.arange(len(support))[:, None] == pattern.reshape(-1)).astype(float)
     fixed = member * speeds.fixed_s[:, None, :]
+    curves: dict[int, Array] = {}
+    for curve in speeds.curves:
+        total = curves.setdefault(curve.column, np.zeros((3, table.count.shape[0], len(ROWS))))
+        each = table.count[:, curve.operator, None] * curve.seconds
+        total[1 if on_link[curve.operator] else 0] += each
+        total[2] += each * curve.compute_bound
     return _Plan(
-        flop=table.flop[~on_link],
-        memory_bytes=table.memory_bytes[~on_link],
-        link_bytes=table.link_bytes[on_link],
-        kernel_count=np.ascontiguousarray(runs[~on_link]),
-        compute_s_per_flop=speeds.compute_s_per_flop[:, ~on_link],
-        memory_s_per_byte=speeds.memory_s_per_byte[:, ~on_link],
-        link_s_per_byte=speeds.link_s_per_byte[:, on_link, None] * runs[on_link],
+        flop=speeds.flop[kernels],
+        memory_bytes=speeds.memory_bytes[kernels],
+        once_s=speeds.once_s[:, kernels],
+        link_bytes=table.link_bytes[links],
+        kernel_count=np.ascontiguousarray(runs[kernels]),
+        compute_s_per_flop=speeds.compute_s_per_flop[:, kernels],
+        memory_s_per_byte=speeds.memory_s_per_byte[:, kernels],
+        link_s_per_byte=speeds.link_s_per_byte[:, links, None] * runs[links],
         support=support.astype(float),
-        launch_s=fixed[:, :, ~on_link] @ runs[~on_link],
-        latency_s=fixed[:, :, on_link] @ runs[on_link],
+        pattern=pattern.reshape(-1)[kernels],
+        launch_s=fixed[:, :, kernels] @ runs[kernels],
+        latency_s=fixed[:, :, links] @ runs[links],
+        curves=curves,
+        time_frac=speeds.time_frac,
     )
 
 
@@ -112,18 +190,22 @@ class RooflineTimer:
         speeds = kernel_speeds(table, chips)
         plan = _plan(table, speeds)
         compute_s, memory_s, link_s, launch_s, longest_s = (np.empty((n, m)) for _ in range(5))
-        kernels = len(plan.flop)
+        kernels = max(1, len(plan.flop))
         rows = max(1, min(m, _BLOCK_ELEMENTS // kernels))
         samples = max(1, _BLOCK_ELEMENTS // (kernels * rows))
         for a in range(0, m, rows):
             x = features[a : a + rows]
             flop, memory, sent = x @ plan.flop.T, x @ plan.memory_bytes.T, x @ plan.link_bytes.T
             runs = (x @ plan.support.T > 0).astype(float)
+            if plan.once_s.any():
+                flop += plan.once_s[0] * runs[:, plan.pattern]
+                memory += plan.once_s[1] * runs[:, plan.pattern]
+            drawn = _drawn(plan, x)
             for b in range(0, n, samples):
                 s = slice(b, b + samples)
                 at = (s, slice(a, a + rows))
                 compute_s[at], memory_s[at], link_s[at], launch_s[at], longest_s[at] = _block(
-                    plan, s, flop, memory, sent, runs
+                    plan, s, flop, memory, sent, runs, drawn
                 )
         overhead = (chips.step_overhead_s * chips.time_frac)[:, None]
         latency = compute_s + memory_s + link_s + launch_s + overhead
@@ -162,16 +244,31 @@ class RooflineTimer:
     def explain(self, table: OperatorTable, chips: Chips, features: Array) -> list[OperatorTime]:
         """One step (features of shape (columns,)) on one chip (n = 1), operator by operator, in plain Python."""
         speeds = kernel_speeds(table, chips)
+        curves = {c.operator: c for c in speeds.curves}
         rows = []
         for i, op in enumerate(table.operators):
             flop = sum(float(c) * float(x) for c, x in zip(table.flop[i], features, strict=True))
             memory = sum(float(c) * float(x) for c, x in zip(table.memory_bytes[i], features, strict=True))
             link = sum(float(c) * float(x) for c, x in zip(table.link_bytes[i], features, strict=True))
-            compute_s = flop * float(speeds.compute_s_per_flop[0, i])
-            memory_s = memory * float(speeds.memory_s_per_byte[0, i])
+            runs = flop > 0 or memory > 0 or link > 0
+            compute_s, memory_s = (
+                (sum(float(c) * float(x) for c, x in zip(side[i], features, strict=True)) + float(once[i]) * runs)
+                * float(per_unit[0, i])
+                for side, once, per_unit in (
+                    (speeds.flop, speeds.once_s[0], speeds.compute_s_per_flop),
+                    (speeds.memory_bytes, speeds.once_s[1], speeds.memory_s_per_byte),
+                )
+            )
             link_s = link * float(speeds.link_s_per_byte[0, i])
-            fixed_s = float(speeds.fixed_s[0, i]) if flop > 0 or memory > 0 or link > 0 else 0.0
-            busy = max(compute_s, memory_s) + link_s
+            fixed_s = float(speeds.fixed_s[0, i]) if runs else 0.0
+            if i in curves:
+                at = Position.of(features[[curves[i].column]])
+                both = np.stack([curves[i].seconds, curves[i].seconds * curves[i].compute_bound])
+                whole_s, compute_s = (at.at(both)[:, 0] * speeds.time_frac[0]).tolist()
+                memory_s, link_s = whole_s - compute_s, 0.0
+                busy = whole_s
+            else:
+                busy = max(compute_s, memory_s) + link_s
             if op.collective is not None:
                 limit, rate, peak = "link", "", 0.0
             else:
@@ -190,13 +287,24 @@ class RooflineTimer:
                     limit="launch" if fixed_s > busy and op.collective is None else limit,
                     rate=rate,
                     peak_flop_per_s=peak,
+                    fixed_s=fixed_s,
+                    source=speeds.sources[i],
                 )
             )
         return rows
 
 
+def _drawn(plan: _Plan, features: Array) -> Array:
+    """Seconds on curves of kernels, of collectives, and of kernels bound by arithmetic, (3, stages, rows)."""
+    stages = plan.kernel_count.shape[1]
+    total = np.zeros((3, stages, len(features)))
+    for column, seconds in plan.curves.items():
+        total += Position.of(features[:, column]).at(seconds)
+    return total
+
+
 def _block(
-    plan: _Plan, s: slice, flop: Array, memory: Array, sent: Array, runs: Array
+    plan: _Plan, s: slice, flop: Array, memory: Array, sent: Array, runs: Array, drawn: Array
 ) -> tuple[Array, Array, Array, Array, Array]:
     """Seconds of one block, each (samples, rows): bound by compute, by memory, links, launches, the longest stage.
 
@@ -208,10 +316,12 @@ def _block(
     np.maximum(compute, busy, out=busy)
     compute *= bound
     shape = (*compute.shape[:2], plan.kernel_count.shape[1])
-    busy_s = (busy.reshape(-1, busy.shape[-1]) @ plan.kernel_count).reshape(shape)
-    link_s = sent @ plan.link_s_per_byte[s] + runs @ plan.latency_s[s]
+    own = plan.time_frac[s, None, None]
+    busy_s = (busy.reshape(-1, busy.shape[-1]) @ plan.kernel_count).reshape(shape) + own * drawn[0].T
+    link_s = sent @ plan.link_s_per_byte[s] + runs @ plan.latency_s[s] + own * drawn[1].T
     launch_s = runs @ plan.launch_s[s]
     compute_s = (compute.reshape(-1, busy.shape[-1]) @ plan.kernel_count.sum(axis=1)).reshape(shape[:2])
+    compute_s = compute_s + own[..., 0] * drawn[2].sum(axis=0)
     kernel_s = _over_stages(busy_s)
     memory_s = np.maximum(kernel_s - compute_s, 0.0)
     per_stage = busy_s + link_s + launch_s

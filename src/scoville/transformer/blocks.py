@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoville.transformer.architecture import FORMATS, Architecture, Attention, FeedForward, Format
-from scoville.transformer.operators import CollectiveKind, Operator, OperatorClass
+from scoville.transformer.operators import CollectiveKind, Experts, Heads, Operator, OperatorClass
 from scoville.transformer.quantization import stored_formats
-from scoville.transformer.step import Layout, Parallelism, Precision, Window
+from scoville.transformer.step import Layout, Parallelism, Precision
 
 Array = NDArray[np.float64]
 _BF16 = FORMATS["bf16"]
@@ -53,6 +53,8 @@ class Blocks:
         link_bytes: Array | None = None,
         resident: float = 0.0,
         shape: tuple[int, int] | None = None,
+        heads: Heads | None = None,
+        experts: Experts | None = None,
         collective: CollectiveKind | None = None,
         span: int = 1,
         may_overlap: bool = False,
@@ -72,6 +74,8 @@ class Blocks:
                 resident_bytes=resident,
                 per_stage_count=self.count,
                 shape=shape,
+                heads=heads,
+                experts=experts,
                 collective=collective,
                 span_count=span,
                 may_overlap=may_overlap,
@@ -162,20 +166,21 @@ class Blocks:
         self.elementwise("rope", 2 * moved, 6 * moved, resident=norm_weights)
         per_token = kv_heads * (x.head_dim + x.v_head_dim) * self.kv.size_bytes
         pair_flop, query = 2.0 * heads * (x.head_dim + x.v_head_dim), heads * (x.head_dim + x.v_head_dim)
-        self._core("decode", pair_flop, per_token, query, x.window)
-        self._core("prefill", pair_flop, per_token, query, x.window)
+        own = Heads(round(heads), round(kv_heads), x.head_dim, x.window)
+        self._core("decode", pair_flop, per_token, query, own)
+        self._core("prefill", pair_flop, per_token, query, own)
 
     def _core(
-        self, phase: str, pair_flop: float, per_token: float, query: float, window: Window, expanded: float = 0.0
+        self, phase: str, pair_flop: float, per_token: float, query: float, own: Heads, expanded: float = 0.0
     ) -> None:
         """Scores, softmax and values; reads the cache and appends the new tokens to it, `per_token` bytes each.
 
         `query` elements of queries and output per query token. Where the cache was `expanded` to that many elements of
         keys and values per token, these are read in its place.
         """
-        span = "all" if window is None else str(window)
+        span = "all" if own.window is None else str(own.window)
         self.add(
-            f"attention_{phase}" + ("" if window is None else f"_{window}"),
+            f"attention_{phase}" + ("" if own.window is None else f"_{own.window}"),
             "attention_decode" if phase == "decode" else "attention_prefill",
             self.kv,
             self.kv if self.kv.bits_per_element < 16 else _BF16,
@@ -186,6 +191,7 @@ class Blocks:
             activation_bytes=self.vector(
                 **{f"{phase}_kv__{span}": expanded * _BF16.size_bytes, f"rank_{phase}_tokens": query * _BF16.size_bytes}
             ),
+            heads=own,
         )
 
     def _mla(self, x: Attention, h: int, tp: int, weight: Format) -> None:
@@ -229,14 +235,14 @@ class Blocks:
             resident=size,
             shape=(round(up), x.kv_lora_rank),
         )
-        window = x.sparse_top_k or None
+        own = Heads(round(heads), 1, latent, x.sparse_top_k or None, latent=True)
         absorbed = heads * (latent + x.kv_lora_rank)
-        self._core("decode", 2.0 * absorbed, per_token, absorbed, window)
+        self._core("decode", 2.0 * absorbed, per_token, absorbed, own)
         if expand:
             keys_values = heads * (qk + x.v_head_dim)  # as many elements as a query and its output
-            self._core("prefill", 2.0 * keys_values, per_token, keys_values, window, expanded=keys_values)
+            self._core("prefill", 2.0 * keys_values, per_token, keys_values, own, expanded=keys_values)
         else:
-            self._core("prefill", 2.0 * absorbed, per_token, absorbed, window)
+            self._core("prefill", 2.0 * absorbed, per_token, absorbed, own)
         if x.sparse_top_k:
             self._indexer(x, h, weight)
 
@@ -329,6 +335,7 @@ class Blocks:
                 activation_bytes=self.vector(tokens=per_token * (k * activation.size_bytes + n * _BF16.size_bytes)),
                 resident=x.experts * (one * matrices + extra) * share,
                 shape=(n, k),
+                experts=Experts(h, x.intermediate, x.experts, x.experts_per_token, p.expert_tensor, p.expert, x.gated),
             )
         if p.attention_data > 1:
             if p.expert > 1:

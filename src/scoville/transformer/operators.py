@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +26,39 @@ CLASSES: tuple[OperatorClass, ...] = (
 COLLECTIVES: tuple[CollectiveKind, ...] = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "point_to_point")
 
 
+class Heads(NamedTuple):
+    """Attention heads of one chip: queries, keys and values that share a cache, elements of a key; what it reads.
+
+    `latent` is multi-head latent attention: decode in the absorbed form on one shared head, prefill expanded.
+    """
+
+    heads: int
+    kv_heads: int
+    head_dim: int
+    window: Window = None
+    latent: bool = False
+
+
+class Experts(NamedTuple):
+    """Routed experts of a layer and their split: `tensor` ranks share an expert, `expert` groups share the experts."""
+
+    hidden: int
+    intermediate: int
+    experts: int
+    top_k: int
+    tensor: int
+    expert: int
+    gated: bool
+
+
 @dataclass(frozen=True)
 class Operator:
     """One kernel or collective of a step, on one chip.
 
     `flop`, `weight_bytes`, `kv_bytes`, `activation_bytes` and `link_bytes` are coefficients over the columns of a
     `Layout`, shape (columns,); a quantity is their product with a feature row. `resident_bytes` is what the operator
-    keeps in memory whether it is touched or not. `shape` is (n, k) of a GEMM. A collective moves `link_bytes` of
+    keeps in memory whether it is touched or not. `shape` is (n, k) of a GEMM, `heads` are those of an attention core,
+    `experts` those of a grouped GEMM. A collective moves `link_bytes` of
     payload per chip among `span` chips; `may_overlap` says that it can run beside computation of another micro-batch.
     `per_stage_count[s]` is how often the operator runs in pipeline stage s.
     """
@@ -49,6 +75,8 @@ class Operator:
     resident_bytes: float
     per_stage_count: tuple[int, ...]
     shape: tuple[int, int] | None = None
+    heads: Heads | None = None
+    experts: Experts | None = None
     collective: CollectiveKind | None = None
     span_count: int = 1
     may_overlap: bool = False

@@ -255,6 +255,17 @@ class Layout:
         """Position of a column."""
         return self.names.index(name)
 
+    def by_tokens(self, tokens: Array) -> Array:
+        """The columns that follow from the number of tokens alone, (m, len(names)), the others zero: of tokens that all
+        belong to one rank.
+        """
+        columns = np.zeros((len(tokens), len(self.names)))
+        columns[:, self.column("one")] = 1.0
+        columns[:, [self.column("tokens"), self.column("rank_tokens")]] = tokens[:, None]
+        for e, k in self.expert_kinds:
+            columns[:, self.column(f"experts:{e}/{k}")] = experts_touched(tokens, e, k)
+        return columns
+
     def features(self, mix: StepMix) -> Array:
         """The feature matrix of a mix, shape (m, len(names)).
 

@@ -114,7 +114,7 @@ def _measure(m: Ints, l: int, steps: int) -> int:
             i = m[m[C.PIECE_COLUMN] + k]
             x = m[m[l + L.V] + i]
             if x != 0:
-                runs = True
+                runs = runs or i > 0
                 a += m[m[C.COMPUTE] + p * m[C.V_SIZE] + i] * x
                 b += m[m[C.MEMORY] + p * m[C.V_SIZE] + i] * x
                 da += m[m[C.COMPUTE] + p * m[C.V_SIZE] + i] * m[m[l + L.GROWTH] + i]
@@ -159,7 +159,7 @@ def _drafting(m: Ints, g: int) -> int:
                 j = m[m[C.PIECE_COLUMN] + k]
                 x = 1 if j == 0 else d if j in (1, 3) else m[m[l + L.V] + j] if j >= 4 and (j - 4) % 3 == 0 else 0
                 if x != 0:
-                    runs = True
+                    runs = runs or j > 0
                     a += m[m[C.COMPUTE] + p * m[C.V_SIZE] + j] * x
                     b += m[m[C.MEMORY] + p * m[C.V_SIZE] + j] * x
             if runs:

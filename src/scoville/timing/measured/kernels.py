@@ -1,0 +1,146 @@
+"""Which measured table answers for an operator of a step.
+
+An operator is looked up by chip, by the engine family whose kernels run, and by the formats that the chip multiplies
+in. One that nobody measured - another format, element-wise work, a group of chips wider than the tables - is left to
+the roofline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoville.errors import DeploymentError
+from scoville.timing.curves import ROWS, Curve
+from scoville.timing.measured.attention import AttentionSides, AttentionTimes, HeadLayout, Phase, attention_times
+from scoville.timing.measured.attention_roofline import LATENT_DIM
+from scoville.timing.measured.collectives import CollectiveTimes, collective_chips, collective_times
+from scoville.timing.measured.gemm import GemmTimes, gemm_tables, gemm_times
+from scoville.timing.measured.moe import MoeTimes, moe_tables, moe_times
+from scoville.transformer.operators import Operator, OperatorTable
+
+Array = NDArray[np.float64]
+Pair = tuple[str, str]
+T = TypeVar("T")
+FAMILIES = ("vllm", "trtllm")
+_GEMM = {
+    ("bf16", "bf16"): "bf16", ("fp8", "fp8"): "fp8", ("int8", "int8"): "int8", ("int8", "bf16"): "int8_bf16",
+    ("int4", "bf16"): "int4_bf16",
+}  # fmt: skip
+_MOE = {
+    ("bf16", "bf16"): "bf16", ("fp8", "fp8"): "fp8", ("int4", "bf16"): "int4_bf16", ("fp4", "bf16"): "mxfp4_bf16",
+}  # fmt: skip
+# Routers load experts unevenly; of the measured laws this one agrees best with served mixtures of experts.
+ROUTING = "power_law_1.2"
+_SAME_FIGURE_FRAC = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredKernels:
+    """The tables of one chip and engine family."""
+
+    chip: str
+    family: str
+    gemm: dict[str, GemmTimes]
+    moe: dict[str, MoeTimes]
+    attention: AttentionTimes | None
+    collectives: CollectiveTimes | None
+
+    def agrees(self, memory_bytes_per_s: float) -> bool:
+        """Whether the chip is the one that was measured: not where somebody gives its id another memory."""
+        return all(
+            abs(t.chip.memory_bytes_per_s / memory_bytes_per_s - 1) < _SAME_FIGURE_FRAC for t in self.gemm.values()
+        )
+
+    def _curve(self, table: OperatorTable, i: int, pair: Pair | None) -> tuple[int, Array, bool] | None:
+        """The column whose rows operator i works on, its seconds at ROWS, and whether the table covers its shape."""
+        op = table.operators[i]
+        if op.collective is not None:
+            return self._collective(table, i, op.collective, op.span_count)
+        columns = np.flatnonzero(table.flop[i])
+        if pair is None or len(columns) != 1:
+            return None
+        block = pair == ("fp8", "fp8") and table.precision.weights == "declared"
+        if op.kind == "gemm" and op.shape is not None:
+            times = _chosen(self.gemm, _GEMM.get(pair), block)
+            if times is None:
+                return None
+            return int(columns[0]), times.seconds(ROWS, *op.shape), bool(times.covers(1.0, *op.shape))
+        if op.kind == "moe" and op.experts is not None and op.shape is not None:
+            experts = _chosen(self.moe, _MOE.get(pair), block)
+            if experts is None:
+                return None
+            e = op.experts
+            layout = (e.hidden, e.intermediate, e.experts, e.top_k, e.tensor, e.expert)
+            pair_s = experts.seconds(ROWS, *layout, distribution=ROUTING, gated=e.gated)
+            # The table has both products as one: each gets its share of the weights.
+            share = op.shape[0] * op.shape[1] / (e.hidden * e.intermediate * (3 if e.gated else 2))
+            covered = bool(experts.covers(1.0, *layout, distribution=ROUTING, gated=e.gated))
+            return int(columns[0]), pair_s * share, covered
+        return None
+
+    def _collective(self, table: OperatorTable, i: int, kind: str, ranks: int) -> tuple[int, Array, bool] | None:
+        columns = np.flatnonzero(table.link_bytes[i])
+        if self.collectives is None or kind not in self.collectives.tables or len(columns) != 1:
+            return None
+        if not self.collectives.covers(kind, ranks, 1.0):
+            return None
+        payload_bytes = table.link_bytes[i, columns[0]] * ROWS
+        return int(columns[0]), self.collectives.seconds(kind, ranks, payload_bytes), True
+
+    def sides(self, op: Operator) -> tuple[AttentionSides, str] | None:
+        """The two sides of an attention core, and their source; None where nothing answers."""
+        if self.attention is None or op.heads is None or (op.heads.latent and op.heads.head_dim != LATENT_DIM):
+            return None
+        phase: Phase = "decode" if op.kind == "attention_decode" else "prefill"
+        cache = "fp8" if op.weight_rate == "fp8" else "bf16"
+        layout = HeadLayout(op.heads.heads, op.heads.kv_heads, op.heads.head_dim, op.heads.window, "bf16", cache)
+        try:
+            return self.attention.sides(layout, phase), _source(self.attention.known(layout, phase))
+        except DeploymentError:  # nobody measured its formats
+            return None
+
+    def curves(
+        self, table: OperatorTable, pairs: Sequence[Pair | None], compute_bound: NDArray[np.bool_], shown_frac: Array
+    ) -> tuple[Curve, ...]:
+        """The curves of all operators that were measured. `pairs` are the formats that operands are multiplied in, None
+        for collectives; `compute_bound` (operators, K) says where arithmetic takes longer than traffic, `shown_frac`
+        (operators,) how much of a collective no computation hides.
+        """
+        found = []
+        for i, pair in enumerate(pairs):
+            known = self._curve(table, i, pair)
+            if known is not None:
+                column, seconds, covered = known
+                found.append(Curve(i, column, seconds * shown_frac[i], compute_bound[i], _source(covered)))
+        return tuple(found)
+
+
+def _source(covered: bool) -> str:
+    return "measured" if covered else "extrapolated"
+
+
+def _chosen(tables: Mapping[str, T], name: str | None, block: bool) -> T | None:
+    """The table of a format, that of block scales where it is meant and there is one."""
+    return tables.get(f"{name}_block" if block else "", tables.get(name or ""))
+
+
+@lru_cache(maxsize=16)
+def measured_kernels(chip: str, family: str) -> MeasuredKernels | None:
+    """The tables of a chip (a fact subject, 'h100-sxm') in the kernels of an engine family; None without any."""
+    gemm = {fmt: gemm_times(chip, family, fmt) for c, f, fmt in gemm_tables() if (c, f) == (chip, family)}
+    if not gemm:
+        return None
+    return MeasuredKernels(
+        chip,
+        family,
+        gemm,
+        {fmt: moe_times(chip, family, fmt) for c, f, fmt in moe_tables() if (c, f) == (chip, family)},
+        attention_times(chip, family),
+        collective_times(chip, family) if chip in collective_chips() else None,
+    )
