@@ -26,6 +26,12 @@ EXCEPTIONS = {
     ("Compiled", "timeline"): "ticks x sequences and ticks x blocks",
     ("Request", "share"): "ticks",
     ("Fleet", "balance_ratio"): "one load over another, as routers name it",
+    ("Curve", "seconds"): "the word itself",
+    ("_Series", "coefficients"): "each with its measure in attention.COEFFICIENTS",
+    ("Curves", "layouts"): "sizes of different kinds side by side, named in moe._LAYOUT",
+    ("Curves", "points"): "their logarithms, each over its own reach",
+    ("KernelTable", "reach"): "octaves",
+    ("MoeTimes", "_drawn"): "log seconds at log tokens",
 }
 FLOAT = re.compile(r"\bfloat|\bFloats?\b|\b(Float)?Array\b")
 

@@ -11,6 +11,7 @@ import pytest
 
 from scoville.facts import Fact, Facts, names
 from scoville.facts.book import normal
+from scoville.timing.measured.kernels import FAMILIES
 
 CHIPS = set(
     """
@@ -64,16 +65,20 @@ def test_whatever_is_computed_with_has_a_domain(bundled: Facts, all_facts: list[
     read = {"site", "terms-hyperscaler", "terms-neocloud", "efficiency", "launch", "collective", "engine", "power"}
     read |= {"systolic", "uncertainty", "default-link", "default-power", "default-range", *CHIPS, *ENGINES}
     read |= {"router", "fairness", "speculation", "kv-transfer", "replica"}
+    read |= {f"kernel-{kind}" for kind in ("gemm", "moe", "attention", "collectives")}
     assert {f.subject for f in all_facts if bounded(f) and not isinstance(f.value, str)} == read
 
 
 def test_every_engine_family_has_the_same_settings_each_looked_up(bundled: Facts) -> None:
     settings = {"policy", "reservation", "token_budget", "max_sequences", "block_tokens", "asynchronous"}
     assert set(bundled.subjects("engine")) == ENGINES
+    assert len({frozenset(f.name for f in bundled.of(id)) for id in ENGINES}) == 1
     for id in ENGINES:
-        assert {f.name for f in bundled.of(id)} == settings, id
-        assert all(f.kind == "vendor" and "not looked up" not in f.source + f.note for f in bundled.of(id)), id
+        looked_up = [f for f in bundled.of(id) if f.name in settings]
+        assert len(looked_up) == len(settings), id
+        assert all(f.kind == "vendor" and "not looked up" not in f.source + f.note for f in looked_up), id
         assert bundled.get(id, "asynchronous").value in ("yes", "no"), id
+        assert bundled.get(id, "kernels").value in FAMILIES, id
 
 
 def test_derived_acceptance_gives_the_published_tokens_per_step(bundled: Facts) -> None:

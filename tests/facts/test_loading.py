@@ -227,6 +227,15 @@ def test_a_misspelt_term_is_refused_with_the_nearest(read: Read) -> None:
     assert evidence.get("timing-evidence", "my-chip").value == "related"
 
 
+def test_a_chip_of_the_users_own_may_be_named_wherever_chips_are(read: Read) -> None:
+    assert read(fact("kernel-gemm.units_my-chip", value="100")).get("kernel-gemm", "units_my-chip").number == 100
+    assert read(fact("kernel-moe.level2_my-chip", value="40 MB")).get("kernel-moe", "level2_my-chip").number == 40e6
+    with pytest.raises(UnitError, match="value: "):
+        read(fact("kernel-gemm.units_my-chip", value="100 MB"))
+    with pytest.raises(FactError, match="nothing is computed with a fact of that name"):
+        read(fact("kernel-gemm.unit_my-chip", value="100"))
+
+
 def test_a_default_range_stays_inside_of_what_is_possible(read: Read) -> None:
     def bounds(key: str, value: str) -> tuple[float, float]:
         f = read(fact(key, value=value).replace("measured", "estimated")).get(*key.split("."))

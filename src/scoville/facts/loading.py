@@ -23,6 +23,8 @@ from scoville.facts.schema import FactEntry, SourceEntry, SubjectEntry, check
 
 _HEADER = re.compile(r"\s*\[+\s*([^\]]+?)\s*\]")
 _NUMBER = re.compile(r"\s*[-+]?\.?\d")
+# Subjects that say one thing of each chip: what stands before the chip's id.
+_BY_CHIP = {"timing-evidence": "", "timing-family": "", "kernel-gemm": "units_", "kernel-moe": "level2_"}
 _UNIT = re.compile(r"\s*[-+]?[\d.,_]+(?:[eE][-+]?\d+)?\s*(.*?)\s*$")
 
 
@@ -170,12 +172,12 @@ def _entries(file: _File) -> Iterator[tuple[str, str, dict[str, Any], str]]:
 def _known_by_name(subject: Subject, name: str, place: str, known: set[tuple[str, str]]) -> None:
     """Refuse a user's fact of the site, of terms, of timing or of serving that nobody knows by name: a typing error.
 
-    The two subjects whose facts are named by chips take any name.
+    A chip of the user's own may be named wherever chips are.
     """
     own = {n for s, n in known if s == subject.id}
     if not own or subject.category not in ("site", "timing", "rule", "engine", "serving"):
         return  # a subject of the user's, or one that is only looked at
-    if subject.id in ("timing-evidence", "timing-family"):
+    if name.startswith(_BY_CHIP.get(subject.id, name + "_")):
         return
     allowed = own | {n for s, n in known if s == "site" and subject.category == "site"}
     if name not in allowed:
@@ -186,11 +188,14 @@ def _measure(subject: Subject, name: str, place: str, known: dict[tuple[str, str
     """The measure that a fact must have; None where its unit may decide.
 
     A chip's facts have theirs by name. What else is computed with keeps the measure of its first entry, an owner's
-    terms that of the site.
+    terms that of the site, what is said of each chip that of the first chip.
     """
     if subject.category != "accelerator":
         if names.domain(subject.category, subject.id, name) is None:
             return None
+        if prefix := _BY_CHIP.get(subject.id):
+            first = (m for (s, n), m in known.items() if s == subject.id and n.startswith(prefix))
+            return known.get((subject.id, name)) or (next(first, None) if name.startswith(prefix) else None)
         return known.get((subject.id, name), known.get(("site", name)) if subject.category == "site" else None)
     measure = names.measure(name)
     if measure is None:

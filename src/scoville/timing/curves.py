@@ -35,11 +35,11 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where numbers of rows lie between the knots, each (m,)."""
+    """Where numbers of rows lie between the knots, each (m,); `runs_count` is 0 where there are none, else 1."""
 
     index: NDArray[np.intp]
-    share: Array
-    runs: Array
+    share_frac: Array
+    runs_count: Array
 
     @classmethod
     def of(cls, rows: Array) -> Position:
@@ -50,4 +50,4 @@ class Position:
     def at(self, values: Array) -> Array:
         """Values (..., K) at the positions: (..., m)."""
         low, high = values[..., self.index], values[..., self.index + 1]
-        return np.asarray(np.maximum(low + (high - low) * self.share, 0.0) * self.runs)
+        return np.asarray(np.maximum(low + (high - low) * self.share_frac, 0.0) * self.runs_count)

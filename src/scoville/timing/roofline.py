@@ -127,7 +127,7 @@ class _Plan:
     support              which columns make an operator run at all, one row per distinct answer, (patterns, columns)
     pattern              the answer of each kernel, (kernels,)
     launch_s, latency_s  fixed seconds of the kernels and the collectives of a pattern, (n, patterns, stages)
-    curves               by column: seconds at ROWS of kernels and of collectives, and of kernels bound by arithmetic,
+    curves_s             by column: seconds at ROWS of kernels and of collectives, and of kernels bound by arithmetic,
                          (3, stages, K)
     """
 
@@ -143,7 +143,7 @@ class _Plan:
     pattern: NDArray[np.intp]
     launch_s: Array
     latency_s: Array
-    curves: dict[int, Array]
+    curves_s: dict[int, Array]
     time_frac: Array
 
 
@@ -176,7 +176,7 @@ def _plan(table: OperatorTable, speeds: KernelSpeeds) -> _Plan:
         pattern=pattern.reshape(-1)[kernels],
         launch_s=fixed[:, :, kernels] @ runs[kernels],
         latency_s=fixed[:, :, links] @ runs[links],
-        curves=curves,
+        curves_s=curves,
         time_frac=speeds.time_frac,
     )
 
@@ -298,7 +298,7 @@ def _drawn(plan: _Plan, features: Array) -> Array:
     """Seconds on curves of kernels, of collectives, and of kernels bound by arithmetic, (3, stages, rows)."""
     stages = plan.kernel_count.shape[1]
     total = np.zeros((3, stages, len(features)))
-    for column, seconds in plan.curves.items():
+    for column, seconds in plan.curves_s.items():
         total += Position.of(features[:, column]).at(seconds)
     return total
 

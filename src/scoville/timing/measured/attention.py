@@ -147,7 +147,8 @@ class AttentionSides:
 
 @dataclass(frozen=True, eq=False)
 class LayoutTimes:
-    """The table of one layout and phase: `sides` times exp(`residual`), (batches, lengths), linear between log knots.
+    """The table of one layout and phase: `sides` times exp(`log_ratio_frac`), (batches, lengths), linear between log
+    knots.
 
     A length is the context with the new token for decode, the new tokens for prefill. Prefill was measured without
     cached tokens before it; with them the residual of as many new tokens counts.
@@ -156,8 +157,8 @@ class LayoutTimes:
     phase: Phase
     window: Window
     sides: AttentionSides
-    lengths: Array
-    residual: Array
+    lengths_tokens: Array
+    log_ratio_frac: Array
     measured: NDArray[np.bool_]
 
     def seconds(self, batch: ArrayLike, new_tokens: ArrayLike, cached_tokens: ArrayLike) -> Array:
@@ -167,8 +168,8 @@ class LayoutTimes:
         """
         b, n, c = np.broadcast_arrays(*(np.asarray(x, float) for x in (batch, new_tokens, cached_tokens)))
         i, x = _place(np.log(np.maximum(b, 1)), np.log(BATCHES))
-        j, y = _place(np.log(np.maximum(self._length(n, c), 1)), np.log(self.lengths))
-        r = self.residual
+        j, y = _place(np.log(np.maximum(self._length(n, c), 1)), np.log(self.lengths_tokens))
+        r = self.log_ratio_frac
         low = (1 - x) * r[i, j] + x * r[i + 1, j]
         high = (1 - x) * r[i, j + 1] + x * r[i + 1, j + 1]
         times = self.sides.seconds(work(b, n, c, self.window))
@@ -179,9 +180,10 @@ class LayoutTimes:
         b, n, c = np.broadcast_arrays(*(np.asarray(x, float) for x in (batch, new_tokens, cached_tokens)))
         length = self._length(n, c)
         i, x = _place(np.log(np.maximum(b, 1)), np.log(BATCHES))
-        j, y = _place(np.log(np.maximum(length, 1)), np.log(self.lengths))
+        j, y = _place(np.log(np.maximum(length, 1)), np.log(self.lengths_tokens))
         m = self.measured
-        inside = (b >= BATCHES[0]) & (b <= BATCHES[-1]) & (length >= self.lengths[0]) & (length <= self.lengths[-1])
+        first, last = self.lengths_tokens[0], self.lengths_tokens[-1]
+        inside = (b >= BATCHES[0]) & (b <= BATCHES[-1]) & (length >= first) & (length <= last)
         corners = (m[i, j] | (x == 1) | (y == 1)) & (m[i + 1, j] | (x == 0) | (y == 1))
         corners &= (m[i, j + 1] | (x == 1) | (y == 0)) & (m[i + 1, j + 1] | (x == 0) | (y == 0))
         return np.asarray(inside & corners & ((n == 1) if self.phase == "decode" else (c == 0)))
@@ -201,8 +203,8 @@ class _Series:
     """One group size of one series: residuals at (units, lengths), NaN where nothing was measured, and its sides."""
 
     coefficients: Array  # COEFFICIENTS, those of `_PER_HEAD` for one KV head
-    units: Array
-    residual: Array
+    units_count: Array
+    log_ratio_frac: Array
 
 
 Key = tuple[str, str, str, int, int]  # phase, query, cache, window, head_dim
@@ -219,9 +221,9 @@ class AttentionTimes:
 
     chip: str
     family: str
-    lengths: Mapping[str, Array]
+    lengths_tokens: Mapping[str, Array]
     series: Mapping[Key, Mapping[tuple[int, int], _Series]]  # by (group, kind)
-    shifts: Mapping[Key, Mapping[int, Array]]  # by KV heads: (bins of units, lengths)
+    shift_frac: Mapping[Key, Mapping[int, Array]]  # log, by KV heads: (bins of units, lengths)
 
     def known(self, layout: HeadLayout, phase: Phase) -> bool:
         """Whether the formats and the window were measured, and head sizes and groups on both sides of the layout."""
@@ -249,7 +251,7 @@ class AttentionTimes:
         if kind == 1 and phase == "decode":
             alone = self._between(layout, phase, 2)[1]
             log_seconds[0] = np.where(np.isnan(alone[0]), log_seconds[0], alone[0])
-        lengths = self.lengths[phase]
+        lengths = self.lengths_tokens[phase]
         own = sides.seconds(_grid(phase, lengths, BATCHES, layout.window))
         residual = log_seconds - np.log(own)
         measured = ~np.isnan(residual)
@@ -270,10 +272,10 @@ class AttentionTimes:
 
     def _shift(self, layout: HeadLayout, phase: Phase) -> Array:
         """What the number of KV heads adds to the log seconds of as many units, at (BATCHES, lengths)."""
-        lengths = self.lengths[phase]
+        lengths = self.lengths_tokens[phase]
         dims, fallback = self._dims(layout, phase)
         near = min(dims, key=lambda dim: abs(np.log(dim / layout.head_dim)), default=0)
-        by_heads = self.shifts.get((phase, layout.query, layout.cache, 0 if fallback else layout.window or 0, near))
+        by_heads = self.shift_frac.get((phase, layout.query, layout.cache, 0 if fallback else layout.window or 0, near))
         if not by_heads:
             return np.zeros((len(BATCHES), len(lengths)))
         ends = _around(layout.kv_heads, sorted(by_heads))
@@ -329,13 +331,13 @@ class AttentionTimes:
         # Prefill works on query heads, and so does a decode kernel that cannot pack them.
         scale: float = layout.group / group if phase == "prefill" or self._kernel(group, phase) == 2 else 1.0
         units = BATCHES * layout.kv_heads * scale
-        lengths = self.lengths[phase]
+        lengths = self.lengths_tokens[phase]
         residual = np.full((len(units), len(lengths)), np.nan)
         for j in range(len(lengths)):
-            known = ~np.isnan(s.residual[:, j])
+            known = ~np.isnan(s.log_ratio_frac[:, j])
             if known.any():
-                x = np.log(s.units[known])
-                residual[:, j] = np.interp(np.log(units), x, s.residual[known, j], left=np.nan, right=np.nan)
+                x = np.log(s.units_count[known])
+                residual[:, j] = np.interp(np.log(units), x, s.log_ratio_frac[known, j], left=np.nan, right=np.nan)
         w = _grid(phase, lengths, np.asarray(units, float), layout.window)
         own = _for_heads(s.coefficients, scale)
         return own, np.log(AttentionSides.overlapped(*s.coefficients.tolist()).seconds(w)) + residual

@@ -2,6 +2,7 @@
 
 TABLES_DIR holds <chip>/<class>/<engine>/<version>/*.parquet as data/README.md describes. Each class's `fit_tables`
 gives frames by name; those named `..._across` and `..._scores` are printed, the others replace data/<name>.parquet.
+Fitting needs scipy, which comes with the `dev` extra.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy.optimize import least_squares  # type: ignore[import-untyped]
+from scipy.optimize import least_squares
 
 from scoville.facts import Facts
 from scoville.timing.measured.attention import PACKED_GROUP, HeadLayout, Phase, Work

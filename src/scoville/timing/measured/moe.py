@@ -182,14 +182,15 @@ class Curves:
 
     layouts        (n, 6) rows of `_LAYOUT`
     log_ratio_frac (n, knots)
-    mean           (knots,), and weights (n, knots), of the kriging
+    points         (n, 6), see `place`
+    mean_frac      (knots,), and weights_frac (n, knots), of the kriging
     """
 
     layouts: Array
     log_ratio_frac: Array
     points: Array
-    mean: Array
-    weights: Array
+    mean_frac: Array
+    weights_frac: Array
 
     @classmethod
     def of(cls, layouts: Array, log_ratio_frac: Array, reach: Array, noise_frac: float) -> Curves:
@@ -206,7 +207,7 @@ class Curves:
         if same.any():
             return np.asarray(self.log_ratio_frac[same.argmax()])
         point = np.clip(place(layout[None], reach), self.points.min(0), self.points.max(0))
-        return np.asarray(self.mean + (correlation(point, self.points) @ self.weights)[0])
+        return np.asarray(self.mean_frac + (correlation(point, self.points) @ self.weights_frac)[0])
 
 
 def correlation(a: Array, b: Array) -> Array:
