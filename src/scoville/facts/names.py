@@ -154,7 +154,7 @@ _DOMAINS = {
         "uncertainty.*": POSITIVE,
     },
     "power": {"power.*_share": SHARE},
-    "engine": {"*": ONE_OR_MORE},
+    "engine": {"*_time": NOT_NEGATIVE, "*.time_factor": POSITIVE, "*": ONE_OR_MORE},
     "serving": {
         **dict.fromkeys(("speculation.*_acceptance", "router.cache_threshold"), SHARE),
         **dict.fromkeys(("speculation.*_drafts", "router.balance_relative"), ONE_OR_MORE),

@@ -152,8 +152,8 @@ def compile_costs(table: OperatorTable, chips: Chips, settings: EngineSettings, 
             pieces.append((fixed, sides[0], sides[1]))
     host = float((chips.step_overhead_s * chips.time_frac)[0]) * TICKS_PER_S
     grouped = p.attention_data > 1
-    if not settings.asynchronous:
-        (shared if grouped else base).__iadd__(host)
+    (shared if grouped else base).__iadd__(settings.step_s * TICKS_PER_S + (0.0 if settings.asynchronous else host))
+    head += settings.sequence_s * TICKS_PER_S * sampled
 
     # Work per unit of the layout's columns, (columns, WORK): of all stages by a replica, and joules by a chip of one.
     dense = np.array([not _by_all(_columns_used(table, i)) for i in range(len(table.operators))])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scoville.errors import DeploymentError
 from scoville.facts import Accelerator, Draws, Facts
@@ -50,6 +50,7 @@ def engine(accelerator: Accelerator, facts: Facts, table: OperatorTable, setting
     bandwidth nobody has published.
     """
     on = chips(accelerator, facts, Draws.central(), settings.kernels)
+    on = replace(on, time_frac=on.time_frac * settings.time_frac)
     room = float(cache_room_bytes(table, on)[0])
     name, p = table.architecture.name, table.parallelism
     if room <= 0:

@@ -134,7 +134,7 @@ def disaggregate(
         preemptions_count=two["preemptions"],
         retries_count=two["retries"],
         cached_tokens=one["cached"],
-        **times_s(trace, one["arrival"], one["scheduled"], one["first"], two["finish"], two["max_gap"]),
+        **times_s(trace, prefill, one["arrival"], one["scheduled"], one["first"], two["finish"], two["max_gap"]),
     )
 
 

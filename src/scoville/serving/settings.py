@@ -50,14 +50,22 @@ class Speculation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
-    """How one engine schedules, and whose measured kernels time it (`kernels`, see timing.chips).
+    """How one engine schedules, whose measured kernels time it (`kernels`, see timing.chips), and its overheads.
 
+    time_frac            factor on every time of the chip, as calibrated with this engine
+    step_s, sequence_s   what each step takes beside its kernels, and each sampled token of it: gaps between launches,
+                         preparing inputs, logits and sampling, as far as nothing hides them
+    request_s            what a request spends outside the engine's steps: HTTP, tokens from text and back
     `cache_blocks` None takes what the memory leaves; `host_blocks` is the host tier's room, of a lane, for preempted
     requests with `on_preemption = "swap"`, else for evicted prefixes.
     """
 
     name: str = "own settings"
     kernels: str = "vllm"
+    time_frac: float = 1.0
+    step_s: float = 0.0
+    sequence_s: float = 0.0
+    request_s: float = 0.0
     policy: Literal["decode_first", "prefill_first", "static"] = "decode_first"
     reservation: Literal["preempt", "full"] = "preempt"
     on_preemption: Literal["recompute", "swap"] = "recompute"
@@ -80,6 +88,11 @@ class EngineSettings:
         _one_of(self, "engine", policy=POLICIES, reservation=RESERVATIONS, on_preemption=PREEMPTIONS)
         _at_least(self, "engine", 1, "token_budget", "max_sequences", "block_tokens")
         _at_least(self, "engine", 0, "host_blocks", "input_weight", "output_weight")
+        if not 0 < self.time_frac < math.inf:
+            raise DeploymentError(f"engine: time_frac is {self.time_frac:g}; expected a number above 0")
+        for field in ("step_s", "sequence_s", "request_s"):
+            if not 0 <= getattr(self, field) < math.inf:
+                raise DeploymentError(f"engine: {field} is {getattr(self, field):g}; expected a number >= 0")
         if self.token_budget > _MOST_TOKENS:
             raise DeploymentError(f"engine: token_budget is {self.token_budget}; expected at most {_MOST_TOKENS:,}")
         each = 1 + (self.speculation.drafts_count if self.speculation else 0)
@@ -124,7 +137,7 @@ def preset(name: str, facts: Facts) -> EngineSettings:
     reservation: Any = default("reservation").value
     return EngineSettings(
         name=name,
-        kernels=str(default("kernels").value),
+        **_overheads(known[name], facts),
         policy=policy,
         reservation=reservation,
         token_budget=whole(default("token_budget")),
@@ -134,6 +147,15 @@ def preset(name: str, facts: Facts) -> EngineSettings:
         input_weight=whole(facts.get("fairness", "input_weight")),
         output_weight=whole(facts.get("fairness", "output_weight")),
     )
+
+
+def _overheads(subject: str, facts: Facts) -> dict[str, Any]:
+    """What an engine's facts say of its kernels and overheads; an engine of one's own may leave them out."""
+    named = {f"{name}_s": facts.find(subject, f"{name}_time") for name in ("step", "sequence", "request")}
+    found: dict[str, Any] = {name: fact.number for name, fact in named.items() if fact}
+    kernels, factor = facts.find(subject, "kernels"), facts.find(subject, "time_factor")
+    found |= {"kernels": str(kernels.value)} if kernels else {}
+    return found | ({"time_frac": factor.number} if factor else {})
 
 
 def whole(fact: Fact) -> int:

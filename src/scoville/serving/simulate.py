@@ -63,13 +63,18 @@ def simulate(
         preemptions_count=found["preemptions"],
         retries_count=found["retries"],
         cached_tokens=found["cached"],
-        **times_s(trace, found["arrival"], found["scheduled"], found["first"], found["finish"], found["max_gap"]),
+        **times_s(trace, one, found["arrival"], found["scheduled"], found["first"], found["finish"], found["max_gap"]),
     )
 
 
-def times_s(trace: Trace, arrival: Ints, scheduled: Ints, first: Ints, finish: Ints, max_gap: Ints) -> dict[str, Array]:
-    """A replay's times from instants in ticks; NaN for what was never served."""
+def times_s(
+    trace: Trace, one: Engine, arrival: Ints, scheduled: Ints, first: Ints, finish: Ints, max_gap: Ints
+) -> dict[str, Array]:
+    """A replay's times from instants in ticks; NaN for what was never served. What requests spend outside the engine
+    that takes them in, before and after, delays their tokens.
+    """
     served = finish >= 0
+    outside = one.settings.request_s
 
     def seconds(ticks: Ints, known: NDArray[np.bool_], since: float = 0.0) -> Array:
         values = np.asarray(ticks * _SECONDS + since)
@@ -81,10 +86,10 @@ def times_s(trace: Trace, arrival: Ints, scheduled: Ints, first: Ints, finish: I
     return {
         "arrival_s": seconds(arrival, arrival >= 0, float(trace.arrival_s[0])),
         "queue_s": seconds(scheduled - arrival, served),
-        "ttft_s": seconds(first - arrival, served),
+        "ttft_s": seconds(first - arrival, served, outside),
         "tpot_s": tpot,
         "max_gap_s": seconds(max_gap, served),
-        "end_s": seconds(finish - arrival, served),
+        "end_s": seconds(finish - arrival, served, outside),
     }
 
 
@@ -134,7 +139,7 @@ def requests_of(trace: Trace, one: Engine, fleet: Fleet) -> Workload:
     parent = think = None
     if fleet.turns_follow:
         parent = column("parent", "turns that follow each other").astype(np.int64)
-        think_s = column("think_s", "the time between turns")
+        think_s = column("think_s", "the time between turns") + s.request_s
         if think_s.max() > LONGEST_S:
             raise DeploymentError(too_long(trace))
         think = np.round(think_s * TICKS_PER_S).astype(np.int64)
@@ -201,7 +206,8 @@ def run(
         and not (fleet.turns_follow or fleet.autoscaling or fleet.failures)
     )
     count = fleet.replicas if apart else 1
-    small = replace(fleet, replicas=1) if apart else fleet
+    # The engine's clock runs behind the users' by what a request spends outside, so that it comes between two turns.
+    small = replace(fleet, replicas=fleet.replicas // count, think_s=fleet.think_s + one.settings.request_s)
 
     def part(k: int) -> Compiled:
         mine = slice(k, None, count)

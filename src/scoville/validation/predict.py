@@ -91,6 +91,10 @@ class Deployments:
             )
         return self._tables[key]
 
+    def architecture(self, model: str) -> Architecture:
+        """The model of a setting."""
+        return self._architectures[model]
+
     def peaks(self, accelerator: str) -> Chips:
         """The chip at the facts' central values."""
         if accelerator not in self._peaks:
