@@ -148,7 +148,7 @@ def test_an_interruption_leaves_nothing(trace: str, tmp_path: Path, monkeypatch:
         (("--ttft", "0 s"), "--ttft: '0 s' is not above 0"),
         (("--replicas", "0"), "replicas is 0"),
         (("--engine", "vlm"), "did you mean 'vllm'?"),
-        (("--cache-blocks", "1000000"), "--cache-blocks: the memory of TP4 x H200 SXM has room for"),
+        (("--cache-blocks", "1000000"), "engine: cache_blocks is 1,000,000; the memory of TP4 x H200 SXM has room for"),
         (("--cache-blocks", "30"), "request 0 of forty.csv has 500 prompt and 50 answer tokens"),
         (("--parallelism", "TP1", "--weights", "bf16"), "does not fit"),
     ],

@@ -51,6 +51,15 @@ def test_each_prefill_replica_has_its_own_link(routing: Any) -> None:
     np.testing.assert_allclose(one.end_s, [0.006, 0.010])
 
 
+def test_a_pool_that_nothing_comes_to_stands_by_and_costs() -> None:
+    """Single-token answers never leave the first pool; the second is there all the same."""
+    prompts, answers = disaggregate(
+        hand([(0.0, 48, 1), (0.010, 48, 1)]), flat_engine(), flat_engine(), Fleet(), Fleet(replicas=2), FAST
+    ).pools
+    assert (answers.steps_count, answers.busy_frac, answers.most_sequences_count) == (0, 0.0, 0)
+    assert answers.chip_s == pytest.approx(2 * prompts.chip_s)
+
+
 def test_the_timeline_of_prompts_reaches_to_the_end_of_the_answers() -> None:
     t = hand([(0.0, 48, 2000), (0.010, 48, 2)])
     prompts, answers = disaggregate(t, flat_engine(), flat_engine(), Fleet(), Fleet(), FAST).pools

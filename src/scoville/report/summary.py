@@ -40,7 +40,7 @@ def summarise(replay: Replay, setting: Setting, targets: Targets, offline: Mixed
     return Summary(
         scoville_version=__version__,
         setting=setting,
-        pools=tuple(_pool(p, d, run_s) for p, d in zip(replay.pools, setting.deployed, strict=False)),
+        pools=tuple(_pool(p, d, run_s) for p, d in zip(replay.pools, setting.deployed, strict=True)),
         replicas_count=replay.replicas_count,
         chips_count=replay.chips_count,
         targets=targets,
@@ -88,7 +88,7 @@ def summarise(replay: Replay, setting: Setting, targets: Targets, offline: Mixed
 
 def usd_per_chip_h(setting: Setting, replay: Replay) -> float:
     """The mean price of the chip time that was paid for; NaN where that of a pool is not known."""
-    paid = zip(replay.pools, setting.deployed, strict=False)
+    paid = zip(replay.pools, setting.deployed, strict=True)
     return sum(p.chip_s * d.usd_per_chip_h for p, d in paid) / replay.chip_s
 
 

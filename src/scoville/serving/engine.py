@@ -63,7 +63,13 @@ def engine(accelerator: Accelerator, facts: Facts, table: OperatorTable, setting
     if per_token <= 0:
         raise DeploymentError(f"{name}: it keeps no cache per token, so that there are no cache blocks to replay")
     per_block = settings.block_tokens * per_token
-    blocks = settings.cache_blocks if settings.cache_blocks is not None else int(room // per_block)
+    most = int(room // per_block)
+    blocks = most if settings.cache_blocks is None else settings.cache_blocks
+    if blocks > most:
+        raise DeploymentError(
+            f"engine: cache_blocks is {blocks:,}; the memory of {p} x {accelerator.name} has room for {most:,} blocks "
+            f"of {settings.block_tokens} tokens beside the weights"
+        )
     state = math.ceil(table.cache_bytes_per_sequence_bytes / per_block)
     if blocks // p.pipeline <= state:
         raise DeploymentError(f"{name} on {p} x {accelerator.name}: no cache block fits")

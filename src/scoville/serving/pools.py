@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -83,8 +83,8 @@ def disaggregate(
     arrives = _sent(work.prompt, one["finish"], replica, prefill, link)
     goes_on = np.flatnonzero((one["outcome"] == FINISHED) & (output > 1))
     order = goes_on[np.argsort(arrives[goes_on], kind="stable")]
-    parts = [first_parts]
-    pools = [("prefill", prefill, prefill_fleet, first_parts)]
+    second_parts: Sequence[Compiled] = ()
+    shares = [one["share"], np.zeros(n)]
     two = {name: values.copy() for name, values in one.items()}
     if len(order):
         calm = replace(decode, settings=replace(decode.settings, patience_s=None, prefix_cache=False))
@@ -108,16 +108,13 @@ def disaggregate(
         two["max_gap"][order] = found["max_gap"]
         for name in ("preemptions", "retries"):
             two[name][order] += found[name]
-        parts.append(second_parts)
-        pools.append(("decode", decode, decode_fleet, second_parts))
-    end = max(c.end for some in parts for c in some)
-    made = tuple(
-        pool_of(name, engine, fleet, [_until(c, end) for c in some], end) for name, engine, fleet, some in pools
-    )
-    shares = [one["share"]]
-    if len(order):
-        shares.append(np.zeros(n))
         shares[1][order] = found["share"]
+    both = (*first_parts, *second_parts)
+    end = max(c.end for c in both)
+    made = (
+        pool_of("prefill", prefill, prefill_fleet, first_parts, end),
+        pool_of("decode", decode, decode_fleet, second_parts, end),
+    )
     chip_s = sum(p.chip_s for p in made)
     return Replay(
         pools=made,
@@ -130,20 +127,12 @@ def disaggregate(
         output_tokens=trace.output_tokens,
         client_ids=trace.client_ids,
         gap_s=gap_edges_s(),
-        gap_count=np.sum([c.histogram for some in parts for c in some], axis=0),
+        gap_count=np.sum([c.histogram for c in both], axis=0),
         preemptions_count=two["preemptions"],
         retries_count=two["retries"],
         cached_tokens=one["cached"],
         **times_s(trace, prefill, one["arrival"], one["scheduled"], one["first"], two["finish"], two["max_gap"]),
     )
-
-
-def _until(c: Compiled, end: int) -> Compiled:
-    """With bins so wide, by a power of two, that its timeline holds the end of the other pool too."""
-    bins = c.timeline.shape[1]
-    times = 1 << (-(-end // (c.bin_ticks * bins)) - 1).bit_length()
-    wide = np.pad(c.timeline, ((0, 0), (0, -bins % times))).reshape(2, -1, times).sum(axis=2)
-    return replace(c, timeline=np.pad(wide, ((0, 0), (0, bins - wide.shape[1]))), bin_ticks=c.bin_ticks * times)
 
 
 def _sent(prompt: Ints, finish: Ints, replica: Ints, prefill: Engine, link: Link) -> Ints:

@@ -223,15 +223,19 @@ def run(
 
 
 def pool_of(name: str, one: Engine, fleet: Fleet, made: Sequence[Compiled], end: int) -> Pool:
-    """What the replicas of a run did until `end`, in ticks."""
-    bin_ticks = max(c.bin_ticks for c in made)
-    timeline = np.sum([_in_bins(c, bin_ticks) for c in made], axis=0)
+    """What the replicas of a run did until `end`, in ticks; of none, if nothing came to them."""
+    from scoville.serving.compiled.state import FIRST_BIN_TICKS, TIMELINE_BINS
+
+    bin_ticks = max((c.bin_ticks for c in made), default=FIRST_BIN_TICKS)
+    while bin_ticks * TIMELINE_BINS < end:
+        bin_ticks *= 2
+    timeline = np.sum([_in_bins(c, bin_ticks) for c in made], axis=0) if made else np.zeros((2, TIMELINE_BINS))
     used = -(-end // bin_ticks)
     ends = np.minimum(np.arange(1.0, used + 1) * bin_ticks, end)
     widths = np.diff(ends, prepend=0.0) * fleet.replicas
     lanes = one.costs.ranks * one.costs.stages
-    paid = float(made[0].replica_ticks) if fleet.autoscaling else float(end * fleet.replicas)
-    total = dict(zip(WORK, np.sum([c.work for c in made], axis=0).tolist(), strict=True))
+    paid = float(made[0].replica_ticks) if fleet.autoscaling and made else float(end * fleet.replicas)
+    total = dict(zip(WORK, np.sum([np.zeros(len(WORK)), *(c.work for c in made)], axis=0).tolist(), strict=True))
     replica_s = paid * _SECONDS
     return Pool(
         name=name,
@@ -247,8 +251,8 @@ def pool_of(name: str, one: Engine, fleet: Fleet, made: Sequence[Compiled], end:
         memory_frac=total["memory_bytes"] / (one.peak_bytes_per_s * replica_s),
         link_frac=total["link_bytes"] / (one.peak_link_bytes_per_s * replica_s),
         replica_s=replica_s,
-        most_sequences_count=max(c.most_sequences for c in made),
-        most_cache_frac=max(c.most_blocks for c in made) / one.lane_blocks,
+        most_sequences_count=max((c.most_sequences for c in made), default=0),
+        most_cache_frac=max((c.most_blocks for c in made), default=0) / one.lane_blocks,
         recomputed_tokens=sum(c.recomputed_tokens for c in made),
         moved_blocks_count=sum(c.moved_blocks for c in made),
         energy_j=total["energy_j"] + one.costs.idle_w * replica_s,
@@ -256,7 +260,7 @@ def pool_of(name: str, one: Engine, fleet: Fleet, made: Sequence[Compiled], end:
 
 
 def _in_bins(c: Compiled, bin_ticks: int) -> Array:
-    """A part's timeline in bins as wide as those of the longest part, twice or four times its own and so on."""
+    """A part's timeline in bins twice, four times and so on as wide as its own."""
     times = bin_ticks // c.bin_ticks
     bins = c.timeline.shape[1]
     wider = np.zeros_like(c.timeline)

@@ -187,13 +187,6 @@ def _pools(
             own = replace(own, prefix_cache=False, patience_s=None)
             own = own if own.on_preemption == "swap" else replace(own, host_blocks=0)
         made.append((chip, str(table.parallelism), engine(chip, book, table, own)))
-        if own.cache_blocks is not None:
-            room = engine(chip, book, table, replace(own, cache_blocks=None)).cache_blocks
-            if own.cache_blocks > room:
-                raise DeploymentError(
-                    f"--cache-blocks: the memory of {table.parallelism} x {chip.name} has room for {room:,} blocks of "
-                    f"{own.block_tokens} tokens beside the weights; {own.cache_blocks:,} are too many"
-                )
     return tuple(made)
 
 
