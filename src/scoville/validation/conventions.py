@@ -16,13 +16,17 @@ _WHERE = ("source", "url_or_repo_path", "note")
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """How an engine was started for weights of some formats, on one accelerator ("" for any)."""
+    """How an engine was started for weights of some formats, on one accelerator ("" for any).
+
+    late_tokens   tokens of an answer before the first one that its client sees
+    """
 
     engine: str
     formats: tuple[str, ...]
     accelerator: str = ""
     kv: str = ""
     token_budget: int | None = None
+    late_tokens: int = 0
     source: str = ""
 
 

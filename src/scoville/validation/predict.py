@@ -183,7 +183,7 @@ def run(setting: Setting, deployments: Deployments) -> Predicted:
     served = replay.served
     answers = replay.output_tokens[served]
     more = replay.tpot_s[served & (replay.output_tokens > 1)]
-    ttft = replay.ttft_s[served]
+    ttft = replay.ttft_s[served] + setting.late_tokens * replay.tpot_s[served]
     return Predicted(
         ttft_s=float(ttft.mean()),
         ttft_median_s=float(np.median(ttft)),

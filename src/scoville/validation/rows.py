@@ -51,6 +51,7 @@ class Setting:
     requests_count      requests of the run
     shortest_frac       lengths are drawn evenly from so much of the nominal ones up to them
     token_budget        of the engine; None: its family's own
+    late_tokens         tokens of an answer before the first one that its client sees
     """
 
     accelerator: str
@@ -65,6 +66,7 @@ class Setting:
     requests_count: int
     shortest_frac: float
     token_budget: int | None = None
+    late_tokens: int = 0
 
     @property
     def chips_count(self) -> int:
@@ -240,6 +242,7 @@ class _Mapper:
             requests_count=how.requests_count(given, made, users),
             shortest_frac=how.shortest_frac,
             token_budget=launch.token_budget,
+            late_tokens=launch.late_tokens,
         )
 
 
