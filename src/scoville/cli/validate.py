@@ -31,7 +31,7 @@ def validate(
     from scoville.validation import Deployments, read
     from scoville.validation import validate as run
 
-    own = dict(_named(text) for text in model or ())
+    own = dict(named(text) for text in model or ())
     if out is not None:
         check(out, RESULT)  # before the work, not after it
     with Stages() as stages:
@@ -56,7 +56,8 @@ def validate(
         typer.echo(f"\nWritten: {out}/rows.parquet, {out}/charts, {out}/{RESULT}")
 
 
-def _named(text: str) -> tuple[str, str]:
+def named(text: str) -> tuple[str, str]:
+    """Name and path of `--model NAME=config.json`. Raises ModelError."""
     name, equals, path = text.partition("=")
     if not (name and equals and path):
         raise ModelError(f"--model: '{text}' is not a name and a path; expected NAME=config.json")

@@ -3,8 +3,8 @@
 A correction has four numbers: a factor on every time of the chip, seconds per step, per sampled token of a step, and
 per request outside the steps. They are fitted to the logarithms of predicted over measured by Gauss-Newton steps on
 simulated runs, with Huber's weights (Huber, "Robust Estimation of a Location Parameter", 1964), so that a few odd rows
-do not decide, and a ridge towards no correction that is worth one row at the size given as `_SCALE`. Their standard
-errors are those of the linear fit, widened to the scatter that is left.
+do not decide, and a ridge towards where the fit starts that is worth one row at the size given as `SCALE`. Their
+standard errors are those of the linear fit, widened to the scatter that is left.
 
 Leave one group out: runs of an engine family x model x chip are predicted with a fit to the family's other groups.
 """
@@ -29,7 +29,7 @@ from scoville.validation.scores import Scored, Validation, scored
 Array = NDArray[np.float64]
 Group = tuple[str, str, str]
 NAMES = ("time_frac", "step_s", "sequence_s", "request_s")
-_SCALE: Array = np.array([0.1, 1e-3, 20e-6, 20e-3])  # a large correction; steps of a hundredth of it give slopes
+SCALE: Array = np.array([0.1, 1e-3, 20e-6, 20e-3])  # a large correction; steps of a hundredth of it give slopes
 _ROUNDS = 4
 _HUBER = 1.345  # in standard deviations: 95 % as efficient as least squares where errors are normal
 
@@ -86,10 +86,12 @@ def corrected(deployments: Deployments, by: Mapping[Group, Correction]) -> Deplo
 class Fit:
     """Rows linearised around a correction by engine family.
 
-    at          family -> correction; rows: those that count, log of measured over predicted `left`, (rows,), and its
-                slopes by the four numbers in units of `_SCALE`, (rows, 4)
+    start       family -> correction that the ridge pulls to; at: where the rows are linearised
+    rows        those that count: log of measured over predicted `left`, (rows,), and its slopes by the four numbers in
+                units of `SCALE`, (rows, 4)
     """
 
+    start: Mapping[str, Correction]
     at: Mapping[str, Correction]
     rows: tuple[Scored, ...]
     left: Array
@@ -102,13 +104,12 @@ class Fit:
             [r.row.setting.engine == family and group_of(r.row.setting) != without for r in self.rows], np.bool_
         )
         if not mine.any():
-            return NONE
-        start = self.at[family].values
-        prior = (np.array([1.0, 0.0, 0.0, 0.0]) - start) / _SCALE
+            return self.start[family]
+        values, spread = self.at[family].values, np.zeros(4)
+        prior = (self.start[family].values - values) / SCALE
         x, errors = _robust(self.slopes[mine][:, self.free], self.left[mine], prior[self.free])
-        values, spread = start.copy(), np.zeros(4)
-        values[self.free] += x * _SCALE[self.free]
-        spread[self.free] = errors * _SCALE[self.free]
+        values[self.free] += x * SCALE[self.free]
+        spread[self.free] = errors * SCALE[self.free]
         values[1:] = np.maximum(values[1:], 0.0)
         values[0] = max(values[0], 0.2)
         return replace(_correction(values), errors=tuple(spread.tolist()), rows_count=int(mine.sum()))
@@ -119,16 +120,20 @@ def fit(
     deployments: Deployments,
     *,
     names: Sequence[str] = NAMES,
+    start: Mapping[str, Correction] | None = None,
     threads: int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Fit:
     """Fit the named numbers of a correction for each engine family of a table.
 
-    Rows that are set aside, and TTFT that is mostly queueing, don't count. Raises StudyError where no row is left.
+    `start`, by family, is where the fit begins and what its ridge pulls to; without one that is no correction, so that
+    a fit of families never leans on an earlier one to the same rows. Rows that are set aside, and TTFT that is mostly
+    queueing, don't count. Raises StudyError where no row is left.
     """
     free = np.array([name in names for name in NAMES])
     settings = [row.setting for row in table.mapped]
-    at: dict[str, Correction] = {s.engine: NONE for s in settings}
+    begin: dict[str, Correction] = {s.engine: (start or {}).get(s.engine, NONE) for s in settings}
+    at = begin
     found: Fit | None = None
     for turn in range(_ROUNDS):
         if progress is not None:
@@ -144,16 +149,19 @@ def fit(
         count = [not (r.reason or r.set_aside or r.queued) for r in now.rows]
         rows = tuple(r for r, c in zip(now.rows, count, strict=True) if c)
         if not rows:
-            raise StudyError("no row of the table can be predicted and counts; nothing to calibrate with")
+            raise StudyError(
+                f"{table.path}: no row can be predicted and counts, so there is nothing to calibrate with; "
+                f"`scoville validate` says why of each"
+            )
         values = np.log([r.value for r in rows])
         left = np.log([r.row.value for r in rows]) - values
         slopes = np.zeros((len(rows), 4))
         for j in np.flatnonzero(free):
-            small = 0.01 * _SCALE[j]
+            small = 0.01 * SCALE[j]
             moved = run(np.where(np.arange(4) == j, small, 0.0))
             there = np.log([r.value for r, c in zip(moved.rows, count, strict=True) if c])
             slopes[:, j] = (there - values) / 0.01
-        found = Fit(at, rows, left, slopes, free)
+        found = Fit(begin, at, rows, left, slopes, free)
         if turn < _ROUNDS - 1:
             at = {family: found.solved(family) for family in at}
     assert found is not None
