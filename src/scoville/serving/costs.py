@@ -129,7 +129,7 @@ def compile_costs(table: OperatorTable, chips: Chips, settings: EngineSettings, 
         link = table.link_bytes[i] * speeds.link_s_per_byte[0, i] * scale * uneven
         fixed = float(speeds.fixed_s[0, i]) * scale
         if i in curves:
-            seconds = curves[i].seconds * (speeds.time_frac[0] * scale * uneven)
+            seconds = curves[i].seconds[0] * (speeds.time_frac[0] * scale * uneven)
             if used <= {"one", "rank_sampled_tokens"}:
                 head += Position.of(sampled).at(seconds)
             elif _by_all(used) and p.attention_data > 1:
@@ -228,7 +228,7 @@ def _longest_stage(table: OperatorTable, speeds: KernelSpeeds, settings: EngineS
     link = rows @ table.link_bytes.T * speeds.link_s_per_byte[0]
     each = np.maximum(compute, memory) + link + speeds.fixed_s[0] * runs
     for curve in speeds.curves:
-        each[:, curve.operator] = Position.of(rows[:, curve.column]).at(curve.seconds) * speeds.time_frac[0]
+        each[:, curve.operator] = Position.of(rows[:, curve.column]).at(curve.seconds[0]) * speeds.time_frac[0]
     seconds = each @ table.count.T
     return int(np.argmax((seconds / seconds.max(axis=1, keepdims=True)).min(axis=0)))
 

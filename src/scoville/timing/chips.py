@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scoville.errors import FactError
-from scoville.facts import Accelerator, Draws, Facts
+from scoville.facts import Accelerator, Draws, Fact, Facts
+from scoville.timing.measured.fitted import FittedKernels, fitted_kernels
 from scoville.timing.measured.kernels import MeasuredKernels, measured_kernels
 from scoville.transformer.operators import CLASSES, COLLECTIVES
 
 Array = NDArray[np.float64]
 Pair = tuple[str, str]
 
+FITTED_CLASSES = ("gemm", "moe", "attention", "collective")
 # Formats that can hold a value of the named format without losing it, narrowest first.
 _WIDER: dict[str, tuple[str, ...]] = {
     "fp4": ("fp4", "fp8", "bf16", "fp32"),
@@ -42,8 +44,9 @@ class Link:
 class Chips:
     """What timing needs of n chips. Every array has shape (n,).
 
-    `time_frac` multiplies every time: the chip's own error on top of the shared efficiencies (1 is the central value).
-    `measured` are the tables of a chip whose kernels were measured; what they hold is taken in place of efficiencies.
+    `time_frac` multiplies every time: the chip's own error (1 is the central value). `kernels` time what they can in
+    place of the efficiencies: tables of a measured chip, or the fitted roofline, whose error on a chip that was not
+    fitted is `class_frac`: factors by class, 'gemm', 'moe', 'attention' and 'collective'.
     """
 
     name: str
@@ -69,7 +72,8 @@ class Chips:
     time_frac: Array
     provenance: str
     relative_uncertainty_frac: float
-    measured: MeasuredKernels | None = None
+    kernels: MeasuredKernels | FittedKernels | None = None
+    class_frac: Mapping[str, Array] = field(default_factory=dict)
 
     @property
     def n(self) -> int:
@@ -134,12 +138,18 @@ def chips(accelerator: Accelerator, facts: Facts, draws: Draws, kernels: str = "
     tdp = draws.sample(cap) if cap else np.full(draws.n, np.nan)
     idle = draws.sample(accelerator.idle_power) if accelerator.idle_power else tdp * known("power", "idle_share")
     evidence = timing_evidence(accelerator, facts)
-    measured = measured_kernels(accelerator.id, kernels)
+    fitted = fitted_kernels(accelerator, facts, kernels)
+    measured = measured_kernels(accelerator.id, kernels, fitted)
     if measured and not measured.agrees(bandwidth.number):
         measured = None
     spread = facts.get("uncertainty", f"chip_{evidence}")
+    by_class = {c: facts.get("uncertainty", f"class_{c}") for c in FITTED_CLASSES}
     family = facts.find("timing-family", accelerator.id)
-    own_error = replace(spread, subject=str(family.value) if family else accelerator.id, name="timing_error", driver="")
+
+    def error(fact: Fact, name: str) -> Array:
+        subject = str(family.value) if family else accelerator.id
+        return draws.sample(replace(fact, subject=subject, name=name, driver=""))
+
     rates = sorted({a for pair in accelerator.compute for a in pair})
     compute_classes: list[str] = [c for c in CLASSES if c not in ("elementwise", "collective")]
     efficiency = {(c, r): known("efficiency", f"{c}_compute_{r}") for c in compute_classes for r in rates} | {
@@ -180,12 +190,17 @@ def chips(accelerator: Accelerator, facts: Facts, draws: Draws, kernels: str = "
         link_j_per_byte=known("power", "energy_per_byte_link"),
         memory_use_frac=known("engine", "memory_fraction"),
         reserve_bytes=known("engine", "activation_reserve"),
-        time_frac=draws.sample(own_error),
+        time_frac=error(spread, "timing_error"),
         provenance=(
-            f"kernels measured with {kernels}, roofline for the rest"
+            f"kernels measured with {measured.family}, fitted roofline for the rest"
             if measured
-            else f"roofline, efficiencies measured on Hopper and Ampere; this chip: {evidence}"
+            else f"roofline fitted to kernels of Hopper, Ampere and Ada with {fitted.family}; this chip: {evidence}"
         ),
-        relative_uncertainty_frac=(spread.high - spread.low) / 2,
-        measured=measured,
+        relative_uncertainty_frac=_half(spread) if measured else max(map(_half, (spread, *by_class.values()))),
+        kernels=measured or fitted,
+        class_frac={c: error(fact, f"timing_error_{c}") for c, fact in by_class.items()},
     )
+
+
+def _half(spread: Fact) -> float:
+    return (spread.high - spread.low) / 2

@@ -21,9 +21,10 @@ ROWS: Array = _knots()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curve:
-    """Seconds of an operator at ROWS, (K,), by the rows that column `column` of the features counts.
+    """Seconds of an operator at ROWS, by the rows that column `column` of the features counts.
 
-    `compute_bound` (K,) says where its arithmetic takes longer than its memory traffic; `source` whose times they are.
+    `seconds` has shape (n, K) for n chips, or (1, K) where all take the same time. `compute_bound` (K,) says where
+    its arithmetic takes longer than its memory traffic; `source` whose times they are.
     """
 
     operator: int

@@ -53,7 +53,8 @@ class StepTime:
 class OperatorTime:
     """One operator of one step, for people: seconds per run, runs per step over all stages, and what bounds it.
 
-    `fixed_s` is the part of `time_s` that no work explains; `source` is 'measured', 'extrapolated' or 'roofline'.
+    `fixed_s` is the part of `time_s` that no work explains; `source` is 'measured', 'extrapolated', 'fitted',
+    'systolic' or 'roofline'.
     """
 
     name: str

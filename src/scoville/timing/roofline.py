@@ -36,7 +36,7 @@ class KernelSpeeds:
                          bytes, or seconds where the sides were measured; `once_s` what each adds when it runs, (2, ops)
     *_s_per_*, fixed_s   seconds per unit of a side, of link bytes, and when it runs, (n, operators)
     compute_j_per_flop   (n, operators)
-    curves               operators that take a measured curve instead; theirs are seconds, times `time_frac` (n,)
+    curves               operators that take a curve instead; theirs are seconds, times `time_frac` (n,)
     sources              whose times each operator's are
     """
 
@@ -74,23 +74,23 @@ def kernel_speeds(table: OperatorTable, chips: Chips) -> KernelSpeeds:
         pairs.append(pair)
         peak = chips.compute_flop_per_s[pair]
         joules[:, i] = chips.compute_power_frac * chips.tdp_w / peak
-        sides = chips.measured.sides(op) if chips.measured and op.kind.startswith("attention") else None
+        sides = chips.kernels.sides(op, chips) if chips.kernels and op.kind.startswith("attention") else None
         if sides is None:
             compute[:, i] = own / (peak * chips.compute_efficiency_frac[op.kind, pair[1]])
             memory[:, i] = own / (chips.memory_bytes_per_s * chips.memory_efficiency_frac[op.kind])
             fixed[:, i] = chips.launch_s["attention" if op.kind.startswith("attention") else op.kind] * own
         else:
-            found, sources[i] = sides
-            for k, (coefficients, side) in enumerate(((flop, found.compute), (traffic, found.memory))):
+            sources[i], central = sides.source, sides.sides
+            for k, (coefficients, side) in enumerate(((flop, central.compute), (traffic, central.memory))):
                 coefficients[i], once[k, i] = _side(table, i, side)
-            compute[:, i] = memory[:, i] = own
-            fixed[:, i] = found.fixed_s * own
+            compute[:, i], memory[:, i] = own * sides.compute_frac, own * sides.memory_frac
+            fixed[:, i] = central.fixed_s * own * sides.fixed_frac
     curves: tuple[Curve, ...] = ()
-    if chips.measured is not None:
+    if chips.kernels is not None:
         rows = table.layout.by_tokens(ROWS)
         rows[:, table.layout.column("rank_sampled_tokens")] = ROWS
         bound = (rows @ flop.T) * compute.mean(axis=0) > (rows @ traffic.T) * memory.mean(axis=0)
-        curves = chips.measured.curves(table, pairs, bound.T, shown.mean(axis=0))
+        curves = chips.kernels.curves(table, chips, pairs, bound.T, shown)
     for curve in curves:
         i = curve.operator
         sources[i] = curve.source
@@ -128,7 +128,7 @@ class _Plan:
     pattern              the answer of each kernel, (kernels,)
     launch_s, latency_s  fixed seconds of the kernels and the collectives of a pattern, (n, patterns, stages)
     curves_s             by column: seconds at ROWS of kernels and of collectives, and of kernels bound by arithmetic,
-                         (3, stages, K)
+                         (3, n or 1, stages, K)
     """
 
     flop: Array
@@ -158,9 +158,10 @@ def _plan(table: OperatorTable, speeds: KernelSpeeds) -> _Plan:
     member = (np.arange(len(support))[:, None] == pattern.reshape(-1)).astype(float)
     fixed = member * speeds.fixed_s[:, None, :]
     curves: dict[int, Array] = {}
+    n = max((len(c.seconds) for c in speeds.curves), default=1)
     for curve in speeds.curves:
-        total = curves.setdefault(curve.column, np.zeros((3, table.count.shape[0], len(ROWS))))
-        each = table.count[:, curve.operator, None] * curve.seconds
+        total = curves.setdefault(curve.column, np.zeros((3, n, table.count.shape[0], len(ROWS))))
+        each = table.count[:, curve.operator, None] * curve.seconds[:, None]
         total[1 if on_link[curve.operator] else 0] += each
         total[2] += each * curve.compute_bound
     return _Plan(
@@ -200,12 +201,12 @@ class RooflineTimer:
             if plan.once_s.any():
                 flop += plan.once_s[0] * runs[:, plan.pattern]
                 memory += plan.once_s[1] * runs[:, plan.pattern]
-            drawn = _drawn(plan, x)
+            at_rows = {column: Position.of(x[:, column]) for column in plan.curves_s}
             for b in range(0, n, samples):
                 s = slice(b, b + samples)
                 at = (s, slice(a, a + rows))
                 compute_s[at], memory_s[at], link_s[at], launch_s[at], longest_s[at] = _block(
-                    plan, s, flop, memory, sent, runs, drawn
+                    plan, s, flop, memory, sent, runs, _drawn(plan, s, at_rows)
                 )
         overhead = (chips.step_overhead_s * chips.time_frac)[:, None]
         latency = compute_s + memory_s + link_s + launch_s + overhead
@@ -263,7 +264,7 @@ class RooflineTimer:
             fixed_s = float(speeds.fixed_s[0, i]) if runs else 0.0
             if i in curves:
                 at = Position.of(features[[curves[i].column]])
-                both = np.stack([curves[i].seconds, curves[i].seconds * curves[i].compute_bound])
+                both = np.stack([curves[i].seconds[0], curves[i].seconds[0] * curves[i].compute_bound])
                 whole_s, compute_s = (at.at(both)[:, 0] * speeds.time_frac[0]).tolist()
                 memory_s, link_s = whole_s - compute_s, 0.0
                 busy = whole_s
@@ -294,12 +295,16 @@ class RooflineTimer:
         return rows
 
 
-def _drawn(plan: _Plan, features: Array) -> Array:
-    """Seconds on curves of kernels, of collectives, and of kernels bound by arithmetic, (3, stages, rows)."""
-    stages = plan.kernel_count.shape[1]
-    total = np.zeros((3, stages, len(features)))
-    for column, seconds in plan.curves_s.items():
-        total += Position.of(features[:, column]).at(seconds)
+def _drawn(plan: _Plan, s: slice, at_rows: dict[int, Position]) -> Array:
+    """Seconds on curves of kernels, of collectives, and of kernels bound by arithmetic.
+
+    (3, samples or 1, rows, stages). `at_rows` says by column of the features where its rows lie.
+    """
+    total: Array = np.zeros((3, 1, 1, plan.kernel_count.shape[1]))
+    for column, position in at_rows.items():
+        seconds = plan.curves_s[column]
+        each = position.at(seconds if seconds.shape[1] == 1 else seconds[:, s])
+        total = total + np.moveaxis(each, -1, -2)
     return total
 
 
@@ -317,11 +322,11 @@ def _block(
     compute *= bound
     shape = (*compute.shape[:2], plan.kernel_count.shape[1])
     own = plan.time_frac[s, None, None]
-    busy_s = (busy.reshape(-1, busy.shape[-1]) @ plan.kernel_count).reshape(shape) + own * drawn[0].T
-    link_s = sent @ plan.link_s_per_byte[s] + runs @ plan.latency_s[s] + own * drawn[1].T
+    busy_s = (busy.reshape(-1, busy.shape[-1]) @ plan.kernel_count).reshape(shape) + own * drawn[0]
+    link_s = sent @ plan.link_s_per_byte[s] + runs @ plan.latency_s[s] + own * drawn[1]
     launch_s = runs @ plan.launch_s[s]
     compute_s = (compute.reshape(-1, busy.shape[-1]) @ plan.kernel_count.sum(axis=1)).reshape(shape[:2])
-    compute_s = compute_s + own[..., 0] * drawn[2].sum(axis=0)
+    compute_s = compute_s + own[..., 0] * drawn[2].sum(axis=-1)
     kernel_s = _over_stages(busy_s)
     memory_s = np.maximum(kernel_s - compute_s, 0.0)
     per_stage = busy_s + link_s + launch_s

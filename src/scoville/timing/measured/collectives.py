@@ -48,7 +48,7 @@ class CollectiveLine:
 
 
 def line_seconds(
-    line: CollectiveLine, kind: str, link_bytes_per_s: float, ranks: ArrayLike, payload_bytes: ArrayLike
+    line: CollectiveLine, kind: str, link_bytes_per_s: float | Array, ranks: ArrayLike, payload_bytes: ArrayLike
 ) -> Array:
     """Seconds of `payload_bytes` among 2 ranks or more, over links of that bandwidth per direction; shapes broadcast.
 
@@ -61,7 +61,7 @@ def line_seconds(
     return np.asarray(latency + (moved / line.bandwidth_frac + ramp) / link_bytes_per_s)
 
 
-def light_seconds(kind: str, link_bytes_per_s: float, ranks: ArrayLike, payload_bytes: ArrayLike) -> Array:
+def light_seconds(kind: str, link_bytes_per_s: float | Array, ranks: ArrayLike, payload_bytes: ArrayLike) -> Array:
     """What must leave or reach a chip at full bandwidth: the whole vector of an all-reduce, even where the switch adds
     up, and (p-1)/p of the others' payload."""
     p, payload = np.asarray(ranks, float), np.asarray(payload_bytes, float)

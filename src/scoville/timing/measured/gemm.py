@@ -62,11 +62,14 @@ GEMM_FORMATS: Mapping[str, GemmFormat] = {
 
 @dataclass(frozen=True, slots=True)
 class GemmChip:
-    """What a product needs of a chip: peak of its format, memory bandwidth, matrix units (SMs, compute units)."""
+    """What a product needs of a chip: peak of its format, memory bandwidth, matrix units (SMs, compute units).
 
-    peak_flop_per_s: float
-    memory_bytes_per_s: float
-    units_count: float
+    Arrays (n, 1) are n chips at once.
+    """
+
+    peak_flop_per_s: float | Array
+    memory_bytes_per_s: float | Array
+    units_count: float | Array
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,21 +8,25 @@ the roofline.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scoville.errors import DeploymentError
 from scoville.timing.curves import ROWS, Curve
-from scoville.timing.measured.attention import AttentionSides, AttentionTimes, HeadLayout, Phase, attention_times
+from scoville.timing.measured.attention import AttentionTimes, HeadLayout, Phase, attention_times
 from scoville.timing.measured.attention_roofline import LATENT_DIM
 from scoville.timing.measured.collectives import CollectiveTimes, collective_chips, collective_times
+from scoville.timing.measured.fitted import ROUTING, FittedKernels, KernelSides, same_rows
 from scoville.timing.measured.gemm import GemmTimes, gemm_tables, gemm_times
 from scoville.timing.measured.moe import MoeTimes, moe_tables, moe_times
 from scoville.transformer.operators import Operator, OperatorTable
+
+if TYPE_CHECKING:
+    from scoville.timing.chips import Chips
 
 Array = NDArray[np.float64]
 Pair = tuple[str, str]
@@ -35,14 +39,12 @@ _GEMM = {
 _MOE = {
     ("bf16", "bf16"): "bf16", ("fp8", "fp8"): "fp8", ("int4", "bf16"): "int4_bf16", ("fp4", "bf16"): "mxfp4_bf16",
 }  # fmt: skip
-# Routers load experts unevenly; of the measured laws this one agrees best with served mixtures of experts.
-ROUTING = "power_law_1.2"
 _SAME_FIGURE_FRAC = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
 class MeasuredKernels:
-    """The tables of one chip and engine family."""
+    """The tables of one chip and engine family; `otherwise` answers for what they lack."""
 
     chip: str
     family: str
@@ -50,11 +52,13 @@ class MeasuredKernels:
     moe: dict[str, MoeTimes]
     attention: AttentionTimes | None
     collectives: CollectiveTimes | None
+    otherwise: FittedKernels | None = None
 
     def agrees(self, memory_bytes_per_s: float) -> bool:
         """Whether the chip is the one that was measured: not where somebody gives its id another memory."""
         return all(
-            abs(t.chip.memory_bytes_per_s / memory_bytes_per_s - 1) < _SAME_FIGURE_FRAC for t in self.gemm.values()
+            abs(float(t.chip.memory_bytes_per_s) / memory_bytes_per_s - 1) < _SAME_FIGURE_FRAC
+            for t in self.gemm.values()
         )
 
     def _curve(self, table: OperatorTable, i: int, pair: Pair | None) -> tuple[int, Array, bool] | None:
@@ -63,7 +67,7 @@ class MeasuredKernels:
         if op.collective is not None:
             return self._collective(table, i, op.collective, op.span_count)
         columns = np.flatnonzero(table.flop[i])
-        if pair is None or len(columns) != 1:
+        if pair is None or pair[0] != op.weight_rate or len(columns) != 1:  # a weight that is widened moves fewer bytes
             return None
         block = pair == ("fp8", "fp8") and table.precision.weights == "declared"
         if op.kind == "gemm" and op.shape is not None:
@@ -93,31 +97,44 @@ class MeasuredKernels:
         payload_bytes = table.link_bytes[i, columns[0]] * ROWS
         return int(columns[0]), self.collectives.seconds(kind, ranks, payload_bytes), True
 
-    def sides(self, op: Operator) -> tuple[AttentionSides, str] | None:
-        """The two sides of an attention core, and their source; None where nothing answers."""
-        if self.attention is None or op.heads is None or (op.heads.latent and op.heads.head_dim != LATENT_DIM):
-            return None
-        phase: Phase = "decode" if op.kind == "attention_decode" else "prefill"
-        cache = "fp8" if op.weight_rate == "fp8" else "bf16"
-        layout = HeadLayout(op.heads.heads, op.heads.kv_heads, op.heads.head_dim, op.heads.window, "bf16", cache)
-        try:
-            return self.attention.sides(layout, phase), _source(self.attention.known(layout, phase))
-        except DeploymentError:  # nobody measured its formats
-            return None
+    def sides(self, op: Operator, chips: Chips) -> KernelSides | None:
+        """The two sides of an attention core; None where nothing answers."""
+        known = op.heads is not None and (not op.heads.latent or op.heads.head_dim == LATENT_DIM)
+        if self.attention is not None and op.heads is not None and known:
+            phase: Phase = "decode" if op.kind == "attention_decode" else "prefill"
+            cache = "fp8" if op.weight_rate == "fp8" else "bf16"
+            layout = HeadLayout(op.heads.heads, op.heads.kv_heads, op.heads.head_dim, op.heads.window, "bf16", cache)
+            try:
+                found, one = self.attention.sides(layout, phase), np.ones(1)
+                return KernelSides(found, _source(self.attention.known(layout, phase)), one, one, one)
+            except DeploymentError:  # nobody measured its formats
+                pass
+        return self.otherwise.sides(op, chips) if self.otherwise else None
 
     def curves(
-        self, table: OperatorTable, pairs: Sequence[Pair | None], compute_bound: NDArray[np.bool_], shown_frac: Array
+        self,
+        table: OperatorTable,
+        chips: Chips,
+        pairs: Sequence[Pair | None],
+        compute_bound: NDArray[np.bool_],
+        shown_frac: Array,
     ) -> tuple[Curve, ...]:
-        """The curves of all operators that were measured. `pairs` are the formats that operands are multiplied in, None
-        for collectives; `compute_bound` (operators, K) says where arithmetic takes longer than traffic, `shown_frac`
-        (operators,) how much of a collective no computation hides.
+        """The curves of all operators that were measured or fitted.
+
+        `pairs` are the formats that operands are multiplied in, None for collectives; `compute_bound` (operators, K)
+        says where arithmetic takes longer than traffic, `shown_frac` (n, operators) how much of a collective no
+        computation hides.
         """
         found = []
         for i, pair in enumerate(pairs):
             known = self._curve(table, i, pair)
             if known is not None:
-                column, seconds, covered = known
-                found.append(Curve(i, column, seconds * shown_frac[i], compute_bound[i], _source(covered)))
+                column, measured_s, covered = known
+                seconds = measured_s * same_rows(shown_frac[:, i])
+                found.append(Curve(i, column, seconds, compute_bound[i], _source(covered)))
+            elif self.otherwise:
+                other = self.otherwise.curve(table, i, chips, pair, compute_bound[i], shown_frac[:, i])
+                found += [other] if other else []
         return tuple(found)
 
 
@@ -130,9 +147,14 @@ def _chosen(tables: Mapping[str, T], name: str | None, block: bool) -> T | None:
     return tables.get(f"{name}_block" if block else "", tables.get(name or ""))
 
 
-@lru_cache(maxsize=16)
-def measured_kernels(chip: str, family: str) -> MeasuredKernels | None:
+def measured_kernels(chip: str, family: str, otherwise: FittedKernels | None = None) -> MeasuredKernels | None:
     """The tables of a chip (a fact subject, 'h100-sxm') in the kernels of an engine family; None without any."""
+    found = _tables(chip, family)
+    return replace(found, otherwise=otherwise) if found else None
+
+
+@lru_cache(maxsize=16)
+def _tables(chip: str, family: str) -> MeasuredKernels | None:
     gemm = {fmt: gemm_times(chip, family, fmt) for c, f, fmt in gemm_tables() if (c, f) == (chip, family)}
     if not gemm:
         return None

@@ -87,10 +87,13 @@ class ExpertLayout(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MoeChip:
-    """What the experts need of a chip: peak of their format, memory bandwidth, last-level cache (0 where unknown)."""
+    """What the experts need of a chip: peak of their format, memory bandwidth, last-level cache (0 where unknown).
 
-    peak_flop_per_s: float
-    memory_bytes_per_s: float
+    Arrays (n, 1) are n chips at once.
+    """
+
+    peak_flop_per_s: float | Array
+    memory_bytes_per_s: float | Array
     cache_bytes: float
 
 
