@@ -66,11 +66,15 @@ def features(t: OperatorTable, steps: list[tuple[int, int, int, int, int]]) -> N
 
 
 def by_hand(t: OperatorTable, on: Chips, x: NDArray[np.float64]) -> dict[str, float]:
-    """Stage, latency, energy and parts of one step, from the rows of `explain` in plain Python."""
+    """Stage, latency, energy and parts of one step, from the rows of `explain` in plain Python.
+
+    `busy_s` is compute_s and memory_s together; apart they follow from peaks and efficiencies where nothing is measured.
+    """
     rows = TIMER.explain(t, on, x)
     overhead = float(on.step_overhead_s[0] * on.time_frac[0])
     stages = [overhead] * t.parallelism.pipeline
-    parts = {"compute_s": 0.0, "memory_s": 0.0, "link_s": 0.0, "overhead_s": overhead}
+    parts = {"busy_s": 0.0, "link_s": 0.0, "overhead_s": overhead}
+    bound = {} if on.measured else {"compute_s": 0.0, "memory_s": 0.0}
     joules = 0.0
     for row, op in zip(rows, t.operators, strict=True):
         for s, runs in enumerate(op.per_stage_count):
@@ -79,11 +83,15 @@ def by_hand(t: OperatorTable, on: Chips, x: NDArray[np.float64]) -> dict[str, fl
         joules += row.runs_count * row.link_bytes * float(on.link_j_per_byte[0])
         if op.collective is None:
             joules += row.runs_count * row.flop * float(on.compute_power_frac[0] * on.tdp_w[0]) / row.peak_flop_per_s
-            launch = float((on.launch_s[op.kind.split("_")[0]] * on.time_frac)[0]) if row.time_s else 0.0
+            launch = row.fixed_s
+            if row.source == "roofline" and row.time_s:
+                assert launch == float((on.launch_s[op.kind.split("_")[0]] * on.time_frac)[0])
             rate = on.rate(op.weight_rate, op.activation_rate)[1]
             compute = row.flop / row.peak_flop_per_s / float(on.compute_efficiency_frac[op.kind, rate][0])
             memory = row.memory_bytes / float((on.memory_bytes_per_s * on.memory_efficiency_frac[op.kind])[0])
-            parts["compute_s" if compute > memory else "memory_s"] += row.runs_count * (row.time_s - launch)
+            if bound:
+                bound["compute_s" if compute > memory else "memory_s"] += row.runs_count * (row.time_s - launch)
+            parts["busy_s"] += row.runs_count * (row.time_s - launch)
             parts["overhead_s"] += row.runs_count * launch
         else:
             parts["link_s"] += row.runs_count * row.time_s
@@ -94,7 +102,7 @@ def by_hand(t: OperatorTable, on: Chips, x: NDArray[np.float64]) -> dict[str, fl
     return {
         "stage_s": stage,
         "latency_s": latency * slow,
-        **{name: part * slow for name, part in parts.items()},
+        **{name: part * slow for name, part in (parts | bound).items()},
         "energy_j": (joules + idle * stage) * t.parallelism.stage_chips,
         "flop": sum(r.runs_count * r.flop for r in rows) * t.parallelism.stage_chips,
         "memory_bytes": sum(r.runs_count * r.memory_bytes for r in rows) * t.parallelism.stage_chips,
@@ -113,17 +121,19 @@ def test_the_array_path_equals_the_sum_of_its_operators(
     samples: int,
     cap: float,
 ) -> None:
-    """With a twentieth of the power, steps are throttled."""
+    """With a twentieth of the power, steps are throttled. Measured collectives are hidden by the mean of all samples."""
     t = table(*case, precision)
     on = chips(facts.accelerator(chip), facts, Draws(3, samples))
     on = replace(on, tdp_w=on.tdp_w * cap, idle_w=on.idle_w * cap, compute_power_frac=on.compute_power_frac / cap)
+    if on.measured:
+        on = replace(on, overlap_frac={k: np.full(samples, v.mean()) for k, v in on.overlap_frac.items()})
     x = features(t, steps)
     got = TIMER.time(t, on, x)
     assert got.stage_s.shape == got.energy_j.shape == (samples, len(steps))
     for i in range(samples):
         for j in range(len(steps)):
             for name, value in by_hand(t, one_sample(on, i), x[j]).items():
-                array = getattr(got, name)
+                array = got.compute_s + got.memory_s if name == "busy_s" else getattr(got, name)
                 assert array[..., j].reshape(-1)[i if array.ndim == 2 else 0] == pytest.approx(value, rel=1e-12), name
 
 
@@ -154,7 +164,7 @@ def test_parts_sum_to_the_latency(
         assert (part >= 0).all()
 
 
-@given(CASE, CHIP, STEP, st.floats(1.0, 8.0))
+@given(CASE, CHIP, STEP.filter(lambda step: step[0] + step[3] > 0), st.floats(1.0, 8.0))
 def test_a_better_chip_is_never_slower(
     facts: Facts, case: tuple[str, Parallelism], chip: str, step: tuple[int, int, int, int, int], f: float
 ) -> None:
@@ -298,8 +308,8 @@ def test_a_chip_without_a_wide_enough_rate_is_refused() -> None:
 
 
 def test_weights_keep_their_size_where_they_are_multiplied_in_a_wider_format(central: Central) -> None:
-    """FP8 weights on an A100: half the bytes of bf16, at the bf16 rate."""
-    a100 = central("a100-sxm")
+    """FP8 weights on an A100: half the bytes of bf16, at the bf16 rate; by the roofline, since nobody measured them."""
+    a100 = replace(central("a100-sxm"), measured=None)
     narrow, wide = (table("llama-3.1-70b", Parallelism(4), Precision(w, a)) for w, a in (("fp8", "fp8"), ("bf16",) * 2))
     x = features(narrow, [(1, 100, 1, 0, 0), (0, 0, 1, 1, 8000)])
     eight, sixteen = TIMER.time(narrow, a100, x), TIMER.time(wide, a100, x)
