@@ -12,7 +12,10 @@ from scoville.errors import ModelError
 
 def validate(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE.csv", help="Measured runs, a figure a row: docs/validation.md.")
+        Path,
+        typer.Argument(
+            metavar="FILE.csv|served", help="Measured runs, a figure a row (docs/validation.md), or the bundled ones."
+        ),
     ],
     model: Annotated[
         list[str] | None,
@@ -30,13 +33,14 @@ def validate(
     from scoville.report.validation import RESULT, show, summarise, write
     from scoville.validation import Deployments, read
     from scoville.validation import validate as run
+    from scoville.validation.bundled import bundled
 
     own = dict(named(text) for text in model or ())
     if out is not None:
         check(out, RESULT)  # before the work, not after it
     with Stages() as stages:
         book = known.load(facts or ())
-        table = read(file, book, own)
+        table = read(file if file.exists() else bundled(str(file)) or file, book, own)
         total = len({row.setting for row in table.mapped})
         found = run(
             table,

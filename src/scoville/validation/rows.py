@@ -131,11 +131,16 @@ class Table:
 def read(path: Path, facts: Facts, own_models: Mapping[str, str] | None = None) -> Table:
     """Read a CSV file in the columns of `COLUMNS`; `kv`, `requests`, `note`, `source` are read if there, others not.
 
+    A bundled table is Parquet.
+
     `own_models` gives a config.json for a model's name. Raises StudyError naming file, line and column of what is
     missing or no number, and ModelError for a config that cannot be read.
     """
+    from scoville.validation.bundled import lines as bundled_lines  # so that bundled.py can be run as a module
+
     mapper = _Mapper(facts, own_models or {})
-    rows = tuple(mapper.mapped(path, line, words) for line, words in _lines(path))
+    lines = bundled_lines(path) if path.suffix == ".parquet" else _lines(path)
+    rows = tuple(mapper.mapped(path, line, words) for line, words in lines)
     if not rows:
         raise StudyError(f"{path}:2: there are no rows; expected one measured figure a row")
     return Table(path, rows, mapper.architectures)
