@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,12 @@ def _knots() -> Array:
 
 
 ROWS: Array = _knots()
+
+
+@lru_cache(maxsize=1)
+def _below() -> NDArray[np.intp]:
+    """By whole rows up to 32,768, which of ROWS is the last that is no more; knots are whole."""
+    return np.maximum(np.searchsorted(ROWS, np.arange((1 << 15) + 1), side="right") - 1, 0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,10 +52,19 @@ class Position:
     @classmethod
     def of(cls, rows: Array) -> Position:
         """Of numbers of rows, (m,). The first and the last piece go on beyond the ends; no rows take no time."""
-        i = np.clip(np.searchsorted(ROWS, rows, side="right") - 1, 0, len(ROWS) - 2)
+        below = _below()
+        i = below.take(rows.astype(np.intp), mode="clip")
+        if (many := rows >= len(below)).any():
+            i[many] = np.minimum(np.searchsorted(ROWS, rows[many], side="right") - 1, len(ROWS) - 2)
         return cls(i, (rows - ROWS[i]) / (ROWS[i + 1] - ROWS[i]), (rows > 0).astype(float))
 
     def at(self, values: Array) -> Array:
-        """Values (..., K) at the positions: (..., m)."""
-        low, high = values[..., self.index], values[..., self.index + 1]
-        return np.asarray(np.maximum(low + (high - low) * self.share_frac, 0.0) * self.runs_count)
+        """Values (..., K) at the positions: (..., m). Knots come first in memory, so that each position is one read."""
+        knots = np.ascontiguousarray(np.moveaxis(values, -1, 0))
+        column = (-1, *(1,) * (knots.ndim - 1))
+        found = np.diff(knots, axis=0).take(self.index, axis=0)
+        found *= self.share_frac.reshape(column)
+        found += knots.take(self.index, axis=0)
+        np.maximum(found, 0.0, out=found)
+        found *= self.runs_count.reshape(column)
+        return np.asarray(np.moveaxis(found, 0, -1))
