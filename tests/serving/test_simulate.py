@@ -202,7 +202,7 @@ def test_more_replicas_never_raise_the_mean_ttft_of_smooth_traffic(one: Engine) 
 
 
 @pytest.mark.parametrize(("model", "ranks"), [("llama-3.1-8b", 1), ("llama-3.1-70b", 4)])
-@pytest.mark.parametrize(("batch", "mean", "tail"), [(4.0, 0.08, 0.2), (32.0, 0.08, 0.2), (128.0, 0.13, 0.3)])
+@pytest.mark.parametrize(("batch", "mean", "tail"), [(4.0, 0.1, 0.2), (32.0, 0.1, 0.2), (128.0, 0.13, 0.3)])
 def test_the_steady_state_agrees_on_poisson_arrivals(
     table: Any,
     facts: Facts,
@@ -214,7 +214,7 @@ def test_the_steady_state_agrees_on_poisson_arrivals(
     mean: float,
     tail: float,
 ) -> None:
-    """Means within 8 %, 95th percentiles within 20 %, energy within 2 %, of an engine that schedules between steps.
+    """Means within 10 %, 95th percentiles within 20 %, energy within 2 %, of an engine that schedules between steps.
 
     128 sequences are near capacity (256 bring a tenth more requests), where what a busy spell costs grows faster than
     the load, and a formula of the mean batch says too little: 13 % and 30 %.
