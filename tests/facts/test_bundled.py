@@ -11,7 +11,7 @@ import pytest
 
 from scoville.facts import Fact, Facts, names
 from scoville.facts.book import normal
-from scoville.timing.measured.kernels import FAMILIES
+from scoville.timing.measured.fitted import FAMILIES
 
 CHIPS = set(
     """

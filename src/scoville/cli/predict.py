@@ -30,6 +30,9 @@ def predict(
     weights: Annotated[str, typer.Option(help='Format of the weights; "declared" is the config\'s own.')] = "declared",
     activations: Annotated[str, typer.Option(help="Format of the activations.")] = "bf16",
     kv: Annotated[str, typer.Option(help="Format of the KV cache.")] = "bf16",
+    timer: Annotated[
+        str, typer.Option(help='Whose kernels: "vllm", "trtllm", or "systolic" for the arrays of the chip.')
+    ] = "vllm",
     facts: Annotated[list[Path] | None, typer.Option(help="Your own facts; may be given more than once.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON with SI field names.")] = False,
 ) -> None:
@@ -38,15 +41,18 @@ def predict(
 
     from scoville import facts as known
     from scoville import traffic, transformer
-    from scoville.errors import TrafficError
+    from scoville.errors import DeploymentError, TrafficError, nearest
     from scoville.serving import Targets, shape
     from scoville.serving.predict import predict as run
+    from scoville.timing import TIMERS
     from scoville.transformer.sharding import operator_table
     from scoville.transformer.step import Parallelism, Precision, windows
     from scoville.units import parse
 
     if (trace is None) == (input is None or output is None):
         raise TrafficError("predict: give either --trace, or both --input and --output")
+    if timer not in TIMERS:
+        raise DeploymentError(f"--timer {timer}: no such timer; {nearest(timer, TIMERS)}")
     book = known.load(facts or ())
     architecture = transformer.load(model)
     targets = Targets(parse(ttft, "s", "--ttft"), parse(tpot, "s", "--tpot"))
@@ -56,7 +62,7 @@ def predict(
     else:
         asked = traffic.Trace("fixed lengths", "--input, --output", np.zeros(1), np.array([input]), np.array([output]))
     reduced = shape(asked, windows(architecture), book.get("engine", "token_budget").number)
-    found = run(book.accelerator(accelerator), book, table, reduced, targets, batch)
+    found = run(book.accelerator(accelerator), book, table, reduced, targets, batch, kernels=timer)
     if json:
         print_json(found)
     else:

@@ -56,17 +56,20 @@ def predict(
     targets: Targets,
     batch: int | None = None,
     *,
+    kernels: str = "vllm",
     samples: int = 1000,
     seed: int = 1,
 ) -> Prediction:
     """Predict a replica at `batch` decode sequences, or at the batch with the most tokens per second under the targets.
+
+    `kernels` are those of an engine family, or "systolic": see `timing.chips`.
 
     Raises DeploymentError where the model or the batch does not fit, prefill cannot keep up, or no batch meets the
     targets; TrafficError where a request is longer than the model takes.
     """
     check_context(shape, table.architecture)
     timer = RooflineTimer()
-    on = chips(accelerator, facts, Draws.central())
+    on = chips(accelerator, facts, Draws.central(), kernels)
     block = facts.get("engine", "block_tokens").number
     p, name = table.parallelism, table.architecture.name
     room = float(cache_room_bytes(table, on)[0])
@@ -77,7 +80,7 @@ def predict(
         )
 
     def at(batches: np.ndarray, draws: Draws) -> SteadyState:
-        which = on if draws.n == 1 else chips(accelerator, facts, draws)
+        which = on if draws.n == 1 else chips(accelerator, facts, draws, kernels)
         return steady_state(table, which, shape, batches, targets, timer, block_tokens=block)
 
     if batch is None:

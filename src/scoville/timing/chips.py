@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -10,13 +11,16 @@ from numpy.typing import NDArray
 
 from scoville.errors import FactError
 from scoville.facts import Accelerator, Draws, Fact, Facts
-from scoville.timing.measured.fitted import FittedKernels, fitted_kernels
+from scoville.timing.measured.fitted import FAMILIES, FittedKernels, fitted_kernels
 from scoville.timing.measured.kernels import MeasuredKernels, measured_kernels
+from scoville.timing.systolic.kernels import SystolicKernels, systolic_kernels
 from scoville.transformer.operators import CLASSES, COLLECTIVES
 
 Array = NDArray[np.float64]
 Pair = tuple[str, str]
 
+SYSTOLIC = "systolic"  # in place of an engine family: time the chip's arrays
+TIMERS = (*FAMILIES, SYSTOLIC)
 FITTED_CLASSES = ("gemm", "moe", "attention", "collective")
 # Formats that can hold a value of the named format without losing it, narrowest first.
 _WIDER: dict[str, tuple[str, ...]] = {
@@ -45,8 +49,8 @@ class Chips:
     """What timing needs of n chips. Every array has shape (n,).
 
     `time_frac` multiplies every time: the chip's own error (1 is the central value). `kernels` time what they can in
-    place of the efficiencies: tables of a measured chip, or the fitted roofline, whose error on a chip that was not
-    fitted is `class_frac`: factors by class, 'gemm', 'moe', 'attention' and 'collective'.
+    place of the efficiencies: tables of a measured chip, its arrays, or the fitted roofline, whose error on a chip that
+    was not fitted is `class_frac`: factors by class, 'gemm', 'moe', 'attention' and 'collective'.
     """
 
     name: str
@@ -72,7 +76,7 @@ class Chips:
     time_frac: Array
     provenance: str
     relative_uncertainty_frac: float
-    kernels: MeasuredKernels | FittedKernels | None = None
+    kernels: MeasuredKernels | FittedKernels | SystolicKernels | None = None
     class_frac: Mapping[str, Array] = field(default_factory=dict)
 
     @property
@@ -115,9 +119,10 @@ def timing_evidence(accelerator: Accelerator, facts: Facts) -> str:
 
 
 def chips(accelerator: Accelerator, facts: Facts, draws: Draws, kernels: str = "vllm") -> Chips:
-    """The chip with every fact drawn: n = draws.n samples; `kernels` is the engine family whose kernels run on it.
+    """The chip with every fact drawn: n = draws.n samples; `kernels` is the engine family whose kernels run on it, or
+    "systolic" to time its arrays.
 
-    Raises FactError for a chip that cannot be timed.
+    Raises FactError for a chip that cannot be timed, or has no arrays to time.
     """
     if accelerator.missing:
         raise FactError(
@@ -142,6 +147,7 @@ def chips(accelerator: Accelerator, facts: Facts, draws: Draws, kernels: str = "
     measured = measured_kernels(accelerator.id, kernels, fitted)
     if measured and not measured.agrees(bandwidth.number):
         measured = None
+    arrays = systolic_kernels(accelerator, facts, fitted) if kernels == SYSTOLIC else None
     spread = facts.get("uncertainty", f"chip_{evidence}")
     by_class = {c: facts.get("uncertainty", f"class_{c}") for c in FITTED_CLASSES}
     family = facts.find("timing-family", accelerator.id)
@@ -192,12 +198,16 @@ def chips(accelerator: Accelerator, facts: Facts, draws: Draws, kernels: str = "
         reserve_bytes=known("engine", "activation_reserve"),
         time_frac=error(spread, "timing_error"),
         provenance=(
-            f"kernels measured with {measured.family}, fitted roofline for the rest"
+            f"systolic arrays; this chip: {evidence}"
+            if arrays
+            else f"kernels measured with {measured.family}, fitted roofline for the rest"
             if measured
             else f"roofline fitted to kernels of Hopper, Ampere and Ada with {fitted.family}; this chip: {evidence}"
         ),
-        relative_uncertainty_frac=_half(spread) if measured else max(map(_half, (spread, *by_class.values()))),
-        kernels=measured or fitted,
+        relative_uncertainty_frac=(
+            _half(spread) if measured or arrays else math.hypot(_half(spread), _half(by_class["gemm"]))
+        ),
+        kernels=arrays or measured or fitted,
         class_frac={c: error(fact, f"timing_error_{c}") for c, fact in by_class.items()},
     )
 

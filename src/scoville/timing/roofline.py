@@ -84,7 +84,7 @@ def kernel_speeds(table: OperatorTable, chips: Chips) -> KernelSpeeds:
             for k, (coefficients, side) in enumerate(((flop, central.compute), (traffic, central.memory))):
                 coefficients[i], once[k, i] = _side(table, i, side)
             compute[:, i], memory[:, i] = own * sides.compute_frac, own * sides.memory_frac
-            fixed[:, i] = central.fixed_s * own * sides.fixed_frac
+            fixed[:, i] = sides.fixed_s * own
     curves: tuple[Curve, ...] = ()
     if chips.kernels is not None:
         rows = table.layout.by_tokens(ROWS)

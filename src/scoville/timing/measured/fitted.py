@@ -40,7 +40,7 @@ FASTEST = "h100-sxm"  # of the measured chips the one whose matrix units are the
 SWITCHED = ("a100-sxm", "h100-sxm", "h200-sxm")  # whose collectives were fitted
 # Routers load experts unevenly; of the measured laws this one agrees best with served mixtures of experts.
 ROUTING = "power_law_1.2"
-_STORED = {"fp32": "fp32", "bf16": "bf16", "fp8": "fp8", "int8": "int8", "fp4": "mxfp4", "int4": "int4"}
+STORED = {"fp32": "fp32", "bf16": "bf16", "fp8": "fp8", "int8": "int8", "fp4": "mxfp4", "int4": "int4"}
 _BITS = {"fp32": 16, "bf16": 16, "fp8": 8, "int8": 8, "fp4": 4, "int4": 4}
 # By the format multiplied, and for 16-bit arithmetic by the bits of the weights.
 _GEMM = {"fp8": "fp8", "fp4": "fp4", "int8": "int8", "int4": "int8"}
@@ -54,13 +54,13 @@ _KNOTS = tuple(sorted({round(2.0 ** (i / 2)) for i in range(41)}))
 
 
 class KernelSides(NamedTuple):
-    """Sides of an attention core at a chip's central figures, and what each takes on every sample: factors, (n,)."""
+    """Sides of an attention core at a chip's central figures; by sample the factors on them and fixed seconds, (n,)."""
 
     sides: AttentionSides
     source: str
     compute_frac: Array
     memory_frac: Array
-    fixed_frac: Array
+    fixed_s: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +105,7 @@ class FittedKernels:
             "fitted",
             frac * peak / chips.compute_flop_per_s[pair],
             frac * self.memory_bytes_per_s / chips.memory_bytes_per_s,
-            frac,
+            frac * found.fixed_s,
         )
 
     def curves(
@@ -161,7 +161,7 @@ class FittedKernels:
         name = "fp8_block" if block and rate == "fp8" and weight == "fp8" else name
         kernel = self._scaled(self.gemm[name], "gemm", rate)
         peak = same_rows(chips.compute_flop_per_s[pair])
-        fmt = GemmFormat(_STORED[weight], _STORED[rate])
+        fmt = GemmFormat(STORED[weight], STORED[rate])
         # Units faster than any measured one count as several: a chip feeds the units that it has.
         units = np.maximum(self.units_count, peak / self.fastest_flop_per_s["bf16" if wide else "fp8"])
         chip = GemmChip(peak, same_rows(chips.memory_bytes_per_s), units)
@@ -177,7 +177,7 @@ class FittedKernels:
             name = "fp8_block" if block and rate == "fp8" and weight == "fp8" else _MOE[rate]
         kernel = self._scaled(self.moe[name], "moe", rate)
         chip = MoeChip(same_rows(chips.compute_flop_per_s[pair]), same_rows(chips.memory_bytes_per_s), 0.0)
-        fmt = MoeFormat(_STORED[weight], _STORED[rate])
+        fmt = MoeFormat(STORED[weight], STORED[rate])
         load = expected_load(layout.experts, layout.top_k, layout.expert)
         time = moe.roofline_seconds(kernel, chip, fmt, layout, ROWS, load)
         return np.maximum(time, moe.light_seconds(chip, fmt, layout, load))

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 Pair = tuple[str, str]
 T = TypeVar("T")
-FAMILIES = ("vllm", "trtllm")
 _GEMM = {
     ("bf16", "bf16"): "bf16", ("fp8", "fp8"): "fp8", ("int8", "int8"): "int8", ("int8", "bf16"): "int8_bf16",
     ("int4", "bf16"): "int4_bf16",
@@ -106,7 +105,7 @@ class MeasuredKernels:
             layout = HeadLayout(op.heads.heads, op.heads.kv_heads, op.heads.head_dim, op.heads.window, "bf16", cache)
             try:
                 found, one = self.attention.sides(layout, phase), np.ones(1)
-                return KernelSides(found, _source(self.attention.known(layout, phase)), one, one, one)
+                return KernelSides(found, _source(self.attention.known(layout, phase)), one, one, found.fixed_s * one)
             except DeploymentError:  # nobody measured its formats
                 pass
         return self.otherwise.sides(op, chips) if self.otherwise else None
