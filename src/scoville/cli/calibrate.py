@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scoville.cli.output import Stages, digits, print_json, print_table
+from scoville.cli.output import Stages, print_json, print_table
 from scoville.errors import StudyError
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def _show(name: str, c: Calibration) -> None:
         title=f"{name}: {c.family} on {c.accelerator}, {c.correction.rows_count} figures",
     )  # fmt: skip
     typer.echo("")
-    rows = [
+    rows: list[Sequence[str | float]] = [
         (f"{s.group}, {when}", s.rows_count, *(f"{x:.1%}" for x in (s.mean_frac, s.median_frac)),
          f"{s.bias_frac:+.1%}", f"{s.within_frac:.0%}")
         for when, scores in (("before", _scores(c.before)), ("after", _scores(c.after)))
@@ -146,6 +147,6 @@ def _show(name: str, c: Calibration) -> None:
     typer.echo("")
 
 
-def _metric_first(row: tuple[Any, ...]) -> tuple[str, bool]:
-    metric, _, when = row[0].rpartition(", ")
+def _metric_first(row: Sequence[str | float]) -> tuple[str, bool]:
+    metric, _, when = str(row[0]).rpartition(", ")
     return metric, when == "after"

@@ -11,6 +11,7 @@ Leave one group out: runs of an engine family x model x chip are predicted with 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -29,9 +30,11 @@ from scoville.validation.scores import Scored, Validation, scored
 Array = NDArray[np.float64]
 Group = tuple[str, str, str]
 NAMES = ("time_frac", "step_s", "sequence_s", "request_s")
-SCALE: Array = np.array([0.1, 1e-3, 20e-6, 20e-3])  # a large correction; steps of a hundredth of it give slopes
+SCALE: Array = np.array([0.1, 1e-3, 20e-6, 20e-3])  # a large correction
+_STEP = 0.2  # of SCALE, for slopes: requests meet other steps with any change, which smaller ones would take for one
 _ROUNDS = 4
 _HUBER = 1.345  # in standard deviations: 95 % as efficient as least squares where errors are normal
+_SCATTER, _SCATTER_ROWS = 0.03, 2  # how far runs of one setting differ when nobody has repeated them: a judgement
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +108,20 @@ class Fit:
         )
         if not mine.any():
             return self.start[family]
-        values, spread = self.at[family].values, np.zeros(4)
+        values, slopes, free = self.at[family].values, self.slopes[mine], self.free.copy()
         prior = (self.start[family].values - values) / SCALE
-        x, errors = _robust(self.slopes[mine][:, self.free], self.left[mine], prior[self.free])
-        values[self.free] += x * SCALE[self.free]
-        spread[self.free] = errors * SCALE[self.free]
-        values[1:] = np.maximum(values[1:], 0.0)
+        x, errors = np.zeros(4), np.zeros(4)
+        below = free
+        while below.any():  # an overhead that would be negative is none, and the others are fitted to that
+            x[free], found = _robust(slopes[:, free], self.left[mine] - slopes[:, ~free] @ x[~free], prior[free])
+            errors[free] = np.maximum(errors[free], found)
+            below = free & (values + x * SCALE < 0) & (np.arange(4) > 0)
+            x[below] = -(values / SCALE)[below]
+            free &= ~below
+        values += x * SCALE
+        values[1:] = np.maximum(values[1:], 0.0)  # rounding
         values[0] = max(values[0], 0.2)
-        return replace(_correction(values), errors=tuple(spread.tolist()), rows_count=int(mine.sum()))
+        return replace(_correction(values), errors=tuple((errors * SCALE).tolist()), rows_count=int(mine.sum()))
 
 
 def fit(
@@ -157,10 +166,9 @@ def fit(
         left = np.log([r.row.value for r in rows]) - values
         slopes = np.zeros((len(rows), 4))
         for j in np.flatnonzero(free):
-            small = 0.01 * SCALE[j]
-            moved = run(np.where(np.arange(4) == j, small, 0.0))
+            moved = run(np.where(np.arange(4) == j, _STEP * SCALE[j], 0.0))
             there = np.log([r.value for r, c in zip(moved.rows, count, strict=True) if c])
-            slopes[:, j] = (there - values) / 0.01
+            slopes[:, j] = (there - values) / _STEP
         found = Fit(begin, at, rows, left, slopes, free)
         if turn < _ROUNDS - 1:
             at = {family: found.solved(family) for family in at}
@@ -180,17 +188,22 @@ def left_out(table: Table, deployments: Deployments, of: Fit, *, threads: int | 
 
 
 def _robust(slopes: Array, left: Array, prior: Array) -> tuple[Array, Array]:
-    """Least squares with Huber's weights and a ridge of one row per number: solution and standard errors."""
-    weights: Array = np.ones(len(left))
-    ridge: Array = np.eye(slopes.shape[1])
-    x: Array = np.zeros(slopes.shape[1])
-    normal = ridge
+    """Least squares with Huber's weights and a ridge of one row per number: solution and standard errors.
+
+    The errors are Huber's, "Robust Statistics" (1981), section 7.6. The scale leaves out as many of the smallest
+    residuals as there are numbers, which the fit has made small. A handful of rows may lie on a line by luck: their
+    scatter is taken together with `_SCATTER_ROWS` rows that scatter by `_SCATTER`.
+    """
+    n, p = slopes.shape
+    x: Array = np.zeros(p)
+    weights: Array = np.ones(n)
     for _ in range(20):
         rest = left - slopes @ x
-        scale = max(1.4826 * float(np.median(np.abs(rest))), 1e-3)
+        scale = max(1.4826 * float(np.median(np.sort(np.abs(rest))[min(p, n - 1) :])), 1e-3)
         weights = np.minimum(1.0, _HUBER * scale / np.maximum(np.abs(rest), 1e-12))
-        normal = (slopes * weights[:, None]).T @ slopes + scale**2 * ridge
-        x = np.linalg.solve(normal, (slopes * weights[:, None]).T @ left + scale**2 * prior)
-    rest = left - slopes @ x
-    spread = float(np.sqrt((weights * rest**2).sum() / max(weights.sum() - len(x), 1.0)))
-    return x, spread * np.sqrt(np.diag(np.linalg.inv(normal)))
+        normal = (slopes * weights[:, None]).T @ slopes + scale**2 * np.eye(p)
+        x = np.asarray(np.linalg.solve(normal, (slopes * weights[:, None]).T @ left + scale**2 * prior), float)
+    squares = float(((weights * (left - slopes @ x)) ** 2).sum()) + _SCATTER_ROWS * _SCATTER**2
+    inside = max(float((weights >= 1).mean()), 0.3)
+    spread = (1 + p / n * (1 - inside) / inside) * math.sqrt(squares / (max(n - p, 0) + _SCATTER_ROWS)) / inside
+    return x, spread * np.sqrt(np.diag(np.linalg.inv(slopes.T @ slopes + spread**2 * np.eye(p))))

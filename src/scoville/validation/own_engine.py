@@ -1,7 +1,8 @@
 """An engine of one's own: a preset corrected by one's own measured runs, with its uncertainty, as facts.
 
 By default three numbers are fitted: the factor on the chip's times, seconds per sampled token and per request. Seconds
-per step come in where the table can tell them from those per token, which needs runs with few and many in flight.
+per step come in where the table can tell them from those per token: it has runs with few and with many in flight, and
+three figures for each number.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from scoville.validation.scores import Validation, validate
 
 DEFAULT = ("time_frac", "sequence_s", "request_s")
 ROWS_PER_NUMBER = 3
+_SPAN = 4  # most over fewest in flight, from which steps and tokens can be told apart
 _FACTS = {  # the fact of each number, its unit, and how it is called
     "time_frac": ("time_factor", "ratio", "factor on the chip's times"),
     "step_s": ("step_time", "us", "time per step"),
@@ -82,16 +84,12 @@ def calibrate(
     own = preset(family, deployments.facts)
     usual = Correction(own.time_frac, own.step_s, own.sequence_s, own.request_s)
 
-    def fitted(names: tuple[str, ...]) -> Correction:
-        made = fit(part, deployments, names=names, start={family: usual}, threads=threads, progress=progress)
-        return made.solved(family)
-
-    names = DEFAULT
-    found = fitted(names)
-    if found.rows_count >= ROWS_PER_NUMBER * len(NAMES):
-        all_four = fitted(NAMES)
-        if all(_determined(all_four, name) for name in ("step_s", "sequence_s")):
-            names, found = NAMES, all_four
+    flights = [r.setting.concurrency or r.setting.requests_count for r in part.mapped]
+    tells_steps = len(flights) >= ROWS_PER_NUMBER * len(NAMES) and max(flights) >= _SPAN * min(flights)
+    names = NAMES if tells_steps else DEFAULT
+    found = fit(part, deployments, names=names, start={family: usual}, threads=threads, progress=progress).solved(
+        family
+    )
     by = {group_of(row.setting): found for row in part.mapped}
     numbers = tuple(_number(name, usual, found, name in names) for name in NAMES)
     return Calibration(
@@ -113,9 +111,9 @@ def _determined(c: Correction, name: str) -> bool:
 def _number(name: str, usual: Correction, found: Correction, fitted: bool) -> Number:
     _, unit, called = _FACTS[name]
     measure = "frac" if name == "time_frac" else "s"
-    values = (getattr(usual, name), getattr(found, name), found.errors[NAMES.index(name)])
-    there = [to_unit(v, measure, unit) for v in values]
-    return Number(called, unit, *there, fitted=fitted, determined=fitted and _determined(found, name))
+    before, value = (to_unit(getattr(c, name), measure, unit) for c in (usual, found))
+    error = to_unit(found.errors[NAMES.index(name)], measure, unit)
+    return Number(called, unit, before, value, error, fitted, determined=fitted and _determined(found, name))
 
 
 def _warnings(found: Correction, numbers: tuple[Number, ...]) -> tuple[str, ...]:
@@ -129,7 +127,7 @@ def _warnings(found: Correction, numbers: tuple[Number, ...]) -> tuple[str, ...]
     loose = [n.name for n in fitted if not n.determined]
     if loose:
         said.append(
-            f"the table leaves the {' and the '.join(loose)} undetermined, so that the preset decides; "
+            f"the table leaves the {' and the '.join(loose)} undetermined, so that the preset has a large say; "
             f"TTFT tells the time per request, runs with few and many in flight tell the others apart"
         )
     return tuple(said)
@@ -161,9 +159,7 @@ def engine_toml(name: str, of: Calibration, facts: Facts, source: str, as_of: st
         least = 0.01 * n.value if n.unit == "ratio" else 0.0
         low, high = max(n.value - _NORMAL_90 * n.error, least), n.value + _NORMAL_90 * n.error
         lines += ["", f"[{name}.{fact_name}]"]
-        lines += [
-            f'{key} = "{v:.6g} {n.unit}"' for key, v in (("value", n.value), ("low", low), ("high", high))
-        ]
+        lines += [f'{key} = "{v:.6g} {n.unit}"' for key, v in (("value", n.value), ("low", low), ("high", high))]
         note = f"fitted to {rows} rows, standard error {n.error:.3g} {n.unit}; the preset has {n.usual:.6g} {n.unit}"
         if not n.determined:
             note += "; the rows do not determine it"
