@@ -238,7 +238,10 @@ def test_asynchronous_scheduling_hides_the_hosts_time(compiled: Compile, case: i
 @settings(max_examples=60)
 @given(st.sampled_from([c for c in CASES if c.get("expert", 1) > 1]), st.sampled_from(CHIPS), MIX)
 def test_an_uneven_load_of_experts(compiled: Compile, case: dict[str, Any], chip: str, mix: Mix) -> None:
-    """As the timer has it for experts with so much more to compute and to exchange; their weights are read as ever."""
+    """As the timer has it for experts with so much more to compute and to exchange; their weights are read as ever.
+
+    Times of whole kernels do not tell the one from the other: they grow by as much at the most.
+    """
     more = 1.7
     t, on, costs = compiled(case, chip, engine=replace(ENGINE, expert_imbalance_frac=more))
     lanes = [mix] * costs.ranks
@@ -250,10 +253,14 @@ def test_an_uneven_load_of_experts(compiled: Compile, case: dict[str, Any], chip
         link_bytes=t.link_bytes * np.where(exchange, more, 1.0)[:, None],
     )
     cool = without_heat(on)
+    as_kernels = compile_costs(t, cool, replace(ENGINE, expert_imbalance_frac=more))
+    even = duration(compile_costs(t, cool, ENGINE), lanes)
+    assert even <= duration(as_kernels, lanes) <= more * even
+    cool = replace(cool, kernels=None)
     free = compile_costs(t, cool, replace(ENGINE, expert_imbalance_frac=more))
     told = stage_ticks(timed(uneven, cool, [as_step(mix, costs.windows) for mix in lanes]))
     assert duration(free, lanes) == pytest.approx(told, rel=1e-3)
-    assert duration(free, lanes) <= duration(costs, lanes)
+    assert duration(as_kernels, lanes) <= duration(costs, lanes)
 
 
 def test_without_expert_parallelism_no_rank_is_busiest(table: Any, h100: Chips) -> None:

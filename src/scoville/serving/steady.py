@@ -150,7 +150,7 @@ def usual_chunk_tokens(shape: TrafficShape, parallelism: Parallelism, batch: Arr
     middle = np.array([NormalDist().inv_cdf((i + 0.5) / CHUNKS) for i in range(CHUNKS)])
     size = np.exp(middle[:, None] * deviation)
     size *= shape.fresh_input_tokens * prompts / size.mean(axis=0)
-    return np.minimum(size, full_chunk_tokens(shape, parallelism, batch))
+    return np.asarray(np.minimum(size, full_chunk_tokens(shape, parallelism, batch)))
 
 
 def bubble_frac(shape: TrafficShape, parallelism: Parallelism, batch: Array) -> Array:
