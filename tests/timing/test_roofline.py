@@ -74,7 +74,7 @@ def by_hand(t: OperatorTable, on: Chips, x: NDArray[np.float64]) -> dict[str, fl
     overhead = float(on.step_overhead_s[0] * on.time_frac[0])
     stages = [overhead] * t.parallelism.pipeline
     parts = {"busy_s": 0.0, "link_s": 0.0, "overhead_s": overhead}
-    bound = {} if on.measured else {"compute_s": 0.0, "memory_s": 0.0}
+    bound = {} if on.kernels else {"compute_s": 0.0, "memory_s": 0.0}
     joules = 0.0
     for row, op in zip(rows, t.operators, strict=True):
         for s, runs in enumerate(op.per_stage_count):
@@ -125,7 +125,7 @@ def test_the_array_path_equals_the_sum_of_its_operators(
     t = table(*case, precision)
     on = chips(facts.accelerator(chip), facts, Draws(3, samples))
     on = replace(on, tdp_w=on.tdp_w * cap, idle_w=on.idle_w * cap, compute_power_frac=on.compute_power_frac / cap)
-    if on.measured:
+    if on.kernels:
         on = replace(on, overlap_frac={k: np.full(samples, v.mean()) for k, v in on.overlap_frac.items()})
     x = features(t, steps)
     got = TIMER.time(t, on, x)
@@ -309,7 +309,7 @@ def test_a_chip_without_a_wide_enough_rate_is_refused() -> None:
 
 def test_weights_keep_their_size_where_they_are_multiplied_in_a_wider_format(central: Central) -> None:
     """FP8 weights on an A100: half the bytes of bf16, at the bf16 rate; by the roofline, since nobody measured them."""
-    a100 = replace(central("a100-sxm"), measured=None)
+    a100 = replace(central("a100-sxm"), kernels=None)
     narrow, wide = (table("llama-3.1-70b", Parallelism(4), Precision(w, a)) for w, a in (("fp8", "fp8"), ("bf16",) * 2))
     x = features(narrow, [(1, 100, 1, 0, 0), (0, 0, 1, 1, 8000)])
     eight, sixteen = TIMER.time(narrow, a100, x), TIMER.time(wide, a100, x)
