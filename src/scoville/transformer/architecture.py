@@ -31,7 +31,8 @@ FORMATS: dict[str, Format] = {
     for f in (
         Format("fp32", 32, "fp32"),
         Format("bf16", 16, "bf16"),
-        Format("fp8", 8, "fp8"),  # per-tensor or per-channel scales; 128x128 blocks add 0.002 bit
+        Format("fp8", 8, "fp8"),  # per-tensor or per-channel scales
+        Format("fp8_block", 8 + 32 / 128**2, "fp8"),  # an fp32 scale per 128 x 128, as DeepSeek-V3 and Qwen3 publish
         Format("mxfp8", 8.25, "fp8"),  # OCP MX: 8-bit scale per 32 elements
         Format("int8", 8, "int8"),
         Format("mxfp4", 4.25, "fp4"),  # OCP MX: 8-bit scale per 32 elements

@@ -160,10 +160,10 @@ class Blocks:
         q = heads * x.head_dim * (2 if x.output_gate else 1)
         self.gemm("qkv_projection", q + kv_heads * (x.head_dim + x.v_head_dim), h, weight, bias=x.bias)
         moved = heads * x.head_dim + kv_heads * x.head_dim
-        norm_weights = 0.0
         if x.qk_norm:
-            norm_weights = (x.head_dim * 2 if x.qk_norm_width == "head" else moved) * _BF16.size_bytes
-        self.elementwise("rope", 2 * moved, 6 * moved, resident=norm_weights)
+            weights = (x.head_dim * 2 if x.qk_norm_width == "head" else moved) * _BF16.size_bytes
+            self.elementwise("qk_norm", 2 * moved, 5 * moved, resident=weights)
+        self.elementwise("qk_rotation" if x.qk_norm else "rope", 2 * moved, 6 * moved)
         per_token = kv_heads * (x.head_dim + x.v_head_dim) * self.kv.size_bytes
         pair_flop, query = 2.0 * heads * (x.head_dim + x.v_head_dim), heads * (x.head_dim + x.v_head_dim)
         own = Heads(round(heads), round(kv_heads), x.head_dim, x.window)

@@ -128,12 +128,15 @@ def precision(text: str, model: Architecture, chip: Accelerator, engine: str) ->
 
     A model published in 4 bits (its config says so) keeps its own weights. Activations are 4-bit only where the chip
     multiplies 4 by 4 bits. Tables do not say the format of the cache: TensorRT-LLM's quantised checkpoints (ModelOpt)
-    declare fp8, other engines take the format that the model computes in unless told otherwise. Raises Unknown.
+    declare fp8, other engines take the format that the model computes in unless told otherwise. The FP8 checkpoints
+    that Qwen publishes have a scale per 128 x 128 weights. Raises Unknown.
     """
     key = re.sub(r"[^a-z0-9]", "", text.lower())
     if key not in _FORMATS:
         raise Unknown(f"precision '{text}' is not known; known: {', '.join(_FORMATS)}")
     weights, activations = _FORMATS[key]
+    if weights == "fp8" and model.name.startswith("Qwen"):
+        weights = "fp8_block"
     own = FORMATS[model.formats.experts].rate == "fp4"
     if own:
         weights = "declared"

@@ -13,13 +13,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scoville.errors import DeploymentError
+from scoville.timing.measured import tables
 from scoville.transformer.architecture import FORMATS
 
 if TYPE_CHECKING:
@@ -175,6 +175,14 @@ class GemmTimes:
         time = roofline_seconds(self.kernel, self.chip, self.format, m, n, k) * np.exp(residual)
         return np.maximum(time, light_seconds(self.chip, self.format, m, n, k))
 
+    def quantised_seconds(self, m: ArrayLike, n: ArrayLike, k: ArrayLike, plain: GemmKernel) -> Array:
+        """`seconds` where the kernel before quantises the input: less the launch of a kernel for that alone, which a
+        `plain` product has not. Its work stays, as part of the kernel before.
+        """
+        launch_s = max(self.kernel.fixed_s - plain.fixed_s, 0.0)
+        light = light_seconds(self.chip, self.format, m, n, k)
+        return np.asarray(np.maximum(self.seconds(m, n, k) - launch_s, light))
+
     def covers(self, m: ArrayLike, n: ArrayLike, k: ArrayLike) -> NDArray[np.bool_]:
         """True where the shape lies inside the measured range; shapes broadcast."""
         inside = np.asarray(True)
@@ -221,10 +229,7 @@ def gemm_chip(facts: Facts, chip: str, fmt: str) -> GemmChip:
 
 @lru_cache(maxsize=1)
 def _tables() -> tuple[pl.DataFrame, pl.DataFrame]:
-    import polars as pl
-
-    folder = files("scoville.timing.measured") / "data"
-    return tuple(pl.read_parquet((folder / f"{x}.parquet").read_bytes()) for x in ("gemm_parameters", "gemm"))  # type: ignore[return-value]
+    return tables.frame("gemm_parameters"), tables.frame("gemm")
 
 
 def gemm_tables() -> tuple[tuple[str, str, str], ...]:

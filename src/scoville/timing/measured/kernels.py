@@ -61,19 +61,30 @@ class MeasuredKernels:
         )
 
     def _curve(self, table: OperatorTable, i: int, pair: Pair | None) -> tuple[int, Array, bool] | None:
-        """The column whose rows operator i works on, its seconds at ROWS, and whether the table covers its shape."""
+        """The column whose rows operator i works on, its seconds at ROWS, and whether the table covers its shape.
+
+        Tables hold kernels one by one. TensorRT-LLM's attention rotates, as its table does; its FP8 checkpoints have
+        fixed scales, so that norm, activation and attention quantise what they write, where its table of products has a
+        kernel for that (flashinfer and NVIDIA/TensorRT-LLM: fused RMSNorm with FP8 quantisation).
+        """
         op = table.operators[i]
         if op.collective is not None:
             return self._collective(table, i, op.collective, op.span_count)
         columns = np.flatnonzero(table.flop[i])
+        if self.family == "trtllm" and op.name.endswith("rope") and self.attention is not None:
+            return int(columns[0]), np.zeros(len(ROWS)), True
         if pair is None or pair[0] != op.weight_rate or len(columns) != 1:  # a weight that is widened moves fewer bytes
             return None
-        block = pair == ("fp8", "fp8") and table.precision.weights == "declared"
+        block = pair == ("fp8", "fp8") and table.precision.weights in ("declared", "fp8_block")
         if op.kind == "gemm" and op.shape is not None:
             times = _chosen(self.gemm, _GEMM.get(pair), block)
             if times is None:
                 return None
-            return int(columns[0]), times.seconds(ROWS, *op.shape), bool(times.covers(1.0, *op.shape))
+            if self.family == "trtllm" and times is self.gemm.get("fp8"):  # their scales are fixed: no pass to find them
+                seconds = times.quantised_seconds(ROWS, *op.shape, self.gemm["bf16"].kernel)
+            else:
+                seconds = times.seconds(ROWS, *op.shape)
+            return int(columns[0]), seconds, bool(times.covers(1.0, *op.shape))
         if op.kind == "moe" and op.experts is not None and op.shape is not None:
             experts = _chosen(self.moe, _MOE.get(pair), block)
             if experts is None:
