@@ -80,7 +80,7 @@ class MeasuredKernels:
             times = _chosen(self.gemm, _GEMM.get(pair), block)
             if times is None:
                 return None
-                if self.family == "trtllm" and times is self.gemm.get("fp8"):  # fixed scales
+            if self.family == "trtllm" and times is self.gemm.get("fp8"):  # fixed scales
                 seconds = times.quantised_seconds(ROWS, *op.shape, self.gemm["bf16"].kernel)
             else:
                 seconds = times.seconds(ROWS, *op.shape)
