@@ -68,7 +68,7 @@ def features(t: OperatorTable, steps: list[tuple[int, int, int, int, int]]) -> N
 def by_hand(t: OperatorTable, on: Chips, x: NDArray[np.float64]) -> dict[str, float]:
     """Stage, latency, energy and parts of one step, from the rows of `explain` in plain Python.
 
-    `busy_s` is compute_s and memory_s together; apart they follow from peaks and efficiencies where nothing is measured.
+    `busy_s` is compute_s and memory_s together; apart they follow from peaks where nothing is measured.
     """
     rows = TIMER.explain(t, on, x)
     overhead = float(on.step_overhead_s[0] * on.time_frac[0])
@@ -121,7 +121,7 @@ def test_the_array_path_equals_the_sum_of_its_operators(
     samples: int,
     cap: float,
 ) -> None:
-    """With a twentieth of the power, steps are throttled. Measured collectives are hidden by the mean of all samples."""
+    """With a twentieth of the power, steps are throttled. Measured collectives have the samples' mean overlap."""
     t = table(*case, precision)
     on = chips(facts.accelerator(chip), facts, Draws(3, samples))
     on = replace(on, tdp_w=on.tdp_w * cap, idle_w=on.idle_w * cap, compute_power_frac=on.compute_power_frac / cap)
