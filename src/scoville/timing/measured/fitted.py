@@ -43,7 +43,7 @@ ROUTING = "power_law_1.2"
 STORED = {"fp32": "fp32", "bf16": "bf16", "fp8": "fp8", "int8": "int8", "fp4": "mxfp4", "int4": "int4"}
 _BITS = {"fp32": 16, "bf16": 16, "fp8": 8, "int8": 8, "fp4": 4, "int4": 4}
 # By the format multiplied, and for 16-bit arithmetic by the bits of the weights.
-_GEMM = {"fp8": "fp8", "fp4": "fp4", "int8": "int8", "int4": "int8"}
+_GEMM = {"fp8": "fp8", "fp4": "fp8", "int8": "int8", "int4": "int8"}
 _GEMM_16 = {16: "bf16", 8: "int8_bf16", 4: "int4_bf16"}
 _MOE = {"fp8": "fp8", "fp4": "fp8", "int8": "fp8", "int4": "fp8"}
 _NEAR = {
@@ -134,7 +134,9 @@ class FittedKernels:
         columns = np.flatnonzero(table.flop[i] if op.collective is None else table.link_bytes[i])
         if len(columns) != 1:
             return None
-        block = table.precision.weights == "declared"
+        if self.family == "trtllm" and op.name.endswith("rope"):  # inside attention, as in the tables
+            return Curve(i, int(columns[0]), np.zeros((1, len(ROWS))), compute_bound, "fitted")
+        block = table.precision.weights in ("declared", "fp8_block")
         seconds: Array | None = None
         if op.collective is not None:
             kind = "collective"
@@ -222,15 +224,17 @@ def fitted_kernels(accelerator: Accelerator, facts: Facts, family: str) -> Fitte
     own = facts.find("kernel-gemm", f"units_{accelerator.id}") or facts.get("kernel-gemm", "units_default")
     tier = accelerator.tier("main")
     tier = tier if tier and tier.bandwidth else accelerator.tier("sram")
+    products = {fmt: gemm.fitted_kernel(facts, fmt, known) for fmt in gemm.GEMM_FORMATS}
+    if known == "trtllm":  # fixed scales need no kernel to find them, as in `GemmTimes.quantised_seconds`
+        fixed_s = min(products["fp8"].fixed_s, products["bf16"].fixed_s)
+        products["fp8"] = replace(products["fp8"], fixed_s=fixed_s)
     latencies = [facts.accelerator(chip).links[0].latency.number for chip in SWITCHED]
     return FittedKernels(
         chip=accelerator.id,
         family=known,
         units_count=own.number,
         fastest_flop_per_s={rate: fastest.compute[rate, rate].number / units for rate in ("bf16", "fp8")},
-        gemm={fmt: gemm.fitted_kernel(facts, fmt, known) for fmt in gemm.GEMM_FORMATS}
-        # TensorRT-LLM's fp8 table scales its inputs anew in every product, 12 us, which its FP4 checkpoints don't.
-        | {"fp4": gemm.fitted_kernel(facts, "fp8", "vllm")},
+        gemm=products,
         moe={fmt: moe.fitted_kernel(facts, "vllm" if fmt == "int4_bf16" else known, fmt) for fmt in moe.MOE_FORMATS},
         attention={phase: AttentionKernel.of(facts, phase) for phase in get_args(Phase)},
         lines={kind: collectives.fitted_line(facts, kind, known) for kind in collectives.KINDS},
