@@ -48,6 +48,8 @@ def calibrate(
         raise StudyError("calibrate: give either a table of measured runs or --device cuda")
     if file is not None:
         _table(file, engine, out, date, model or [], facts or [], threads, json)
+    else:
+        _device(device or "", chip, out or Path("operators"), date, facts or [], json)
 
 
 def _table(
@@ -93,6 +95,39 @@ def _table(
     if unmapped:
         typer.echo(f"{unmapped} of {len(table.rows)} rows did not map; `scoville validate {file}` says why.\n")
     typer.echo(f"Written: {target}. Use it: scoville simulate ... --facts {target} --engine {found[0][0]}")
+
+
+def _device(device: str, chip: str | None, out: Path, date: str | None, facts: list[Path], json: bool) -> None:
+    from datetime import date as calendar
+
+    from scoville import facts as known
+    from scoville.report.folder import check, replaced
+    from scoville.timing.measured.tables import OPERATORS
+    from scoville.validation import device as here
+
+    if device != "cuda":
+        raise StudyError(f"--device: '{device}' is unknown; allowed: cuda, which is PyTorch's word for AMD's GPUs too")
+    as_of = _date(date) if date is not None else calendar.today().isoformat()
+    check(out, here.RESULT)
+    torch = here.torch_module()
+    name = here.cuda(torch)
+    with Stages() as stages:
+        book = known.load(facts)
+        at = here.machine(torch, here.chip_of(chip or name, book), device, as_of)
+        rows = here.measure(torch, device, here.Shapes(), stages.show)
+        stages.show("fitting", 1.0)
+        with replaced(out, here.RESULT) as new:
+            files = [str(path.relative_to(new)) for path in (*here.write(new, at, rows), *here.fitted(new, book))]
+    if json:
+        print_json({"folder": str(out), "machine": at, "files": files, "copy": rows["copy"]})
+        return
+    print_table(
+        ("", "figures"), [(table.replace("_", " "), len(found)) for table, found in rows.items()],
+        title=f"{at.chip}: {at.devices_count} x {at.device}, driver {at.driver or 'unknown'}, PyTorch {at.torch}",
+    )  # fmt: skip
+    fastest = max(row["bytes_per_s"] for row in rows["copy"])
+    typer.echo(f"\nA copy moves {fastest / 1e12:.3g} TB/s, read and written.")
+    typer.echo(f"Written: {out}. Use it: {OPERATORS}={out} scoville ...")
 
 
 def _date(text: str) -> str:

@@ -16,13 +16,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scoville.errors import DeploymentError
+from scoville.timing.measured import tables
 from scoville.transformer.step import Window, seen_tokens
 
 if TYPE_CHECKING:
@@ -396,14 +396,9 @@ def attention_times(chip: str, family: str) -> AttentionTimes | None:
     """The measured attention of a chip (a fact subject, 'h100-sxm') in 'vllm' or 'trtllm'; None if there is none."""
     import polars as pl
 
-    folder = files("scoville.timing.measured") / "data"
     own = (pl.col("chip") == chip) & (pl.col("family") == family)
-    with (folder / "attention.parquet").open("rb") as f:
-        residuals = pl.read_parquet(f).filter(own)
-    with (folder / "attention_sides.parquet").open("rb") as f:
-        sides = pl.read_parquet(f).filter(own)
-    with (folder / "attention_kv_heads.parquet").open("rb") as f:
-        shifts = pl.read_parquet(f).filter(own)
+    names = ("attention_sides", "attention", "attention_kv_heads")
+    sides, residuals, shifts = (tables.frame(name).filter(own) for name in names)
     return None if sides.is_empty() else assemble(chip, family, sides, residuals, shifts)
 
 

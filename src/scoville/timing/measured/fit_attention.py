@@ -6,6 +6,7 @@ Raw: the context and generation attention tables of ai-dynamo/aiconfigurator (Ap
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,13 +42,13 @@ LAYOUT = ("heads", "kv_heads", "head_dim")
 _FORMATS = {"bfloat16": "bf16", "fp8": "fp8"}
 
 
-def read(folder: Path) -> pl.DataFrame:
+def read(folder: Path, chips: Mapping[str, str] = CHIPS) -> pl.DataFrame:
     """All attention rows below `folder`, one measurement each: chip, family, layout, batch, tokens, `time_s`.
 
-    MLA rows are those of a layout with one KV head of LATENT_DIM.
+    `chips` gives the chip of each folder. MLA rows are those of a layout with one KV head of LATENT_DIM.
     """
     frames = []
-    for chip, name in CHIPS.items():
+    for chip, name in chips.items():
         for path in sorted(
             [
                 *folder.glob(f"{chip}/attention/*/*/*_attention_perf.parquet"),
