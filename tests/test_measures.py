@@ -26,6 +26,7 @@ EXCEPTIONS = {
     ("Compiled", "timeline"): "ticks x sequences and ticks x blocks",
     ("Request", "share"): "ticks",
     ("Fleet", "balance_ratio"): "one load over another, as routers name it",
+    ("Correction", "errors"): "each with its measure in calibrate.NAMES",
     ("Curve", "seconds"): "the word itself",
     ("_Series", "coefficients"): "each with its measure in attention.COEFFICIENTS",
     ("Curves", "layouts"): "sizes of different kinds side by side, named in moe._LAYOUT",

@@ -163,7 +163,7 @@ def _show(name: str, c: Calibration) -> None:
     print_table(
         ("", "preset", "fitted", "standard error", "unit"),
         [
-            (n.name, n.usual, *((n.value, n.error) if n.fitted else ("not fitted", "")), n.unit)
+            (n.name, n.shown(n.usual), *(map(n.shown, (n.value, n.error)) if n.fitted else ("not fitted", "")), n.unit)
             for n in c.numbers
         ],
         title=f"{name}: {c.family} on {c.accelerator}, {c.correction.rows_count} figures",

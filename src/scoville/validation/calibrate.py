@@ -90,15 +90,15 @@ class Fit:
     """Rows linearised around a correction by engine family.
 
     start       family -> correction that the ridge pulls to; at: where the rows are linearised
-    rows        those that count: log of measured over predicted `left`, (rows,), and its slopes by the four numbers in
-                units of `SCALE`, (rows, 4)
+    rows        those that count: log of measured over predicted `left_frac`, (rows,), and its slopes by the four
+                numbers in units of `SCALE`, `slopes_frac`, (rows, 4)
     """
 
     start: Mapping[str, Correction]
     at: Mapping[str, Correction]
     rows: tuple[Scored, ...]
-    left: Array
-    slopes: Array
+    left_frac: Array
+    slopes_frac: Array
     free: NDArray[np.bool_]
 
     def solved(self, family: str, without: Group | None = None) -> Correction:
@@ -108,12 +108,12 @@ class Fit:
         )
         if not mine.any():
             return self.start[family]
-        values, slopes, free = self.at[family].values, self.slopes[mine], self.free.copy()
+        values, slopes, free = self.at[family].values, self.slopes_frac[mine], self.free.copy()
         prior = (self.start[family].values - values) / SCALE
         x, errors = np.zeros(4), np.zeros(4)
         below = free
         while below.any():  # an overhead that would be negative is none, and the others are fitted to that
-            x[free], found = _robust(slopes[:, free], self.left[mine] - slopes[:, ~free] @ x[~free], prior[free])
+            x[free], found = _robust(slopes[:, free], self.left_frac[mine] - slopes[:, ~free] @ x[~free], prior[free])
             errors[free] = np.maximum(errors[free], found)
             below = free & (values + x * SCALE < 0) & (np.arange(4) > 0)
             x[below] = -(values / SCALE)[below]

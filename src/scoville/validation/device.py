@@ -144,7 +144,7 @@ class Stopwatch:
             run()
             end.record()
         cuda.synchronize()
-        return median(start.elapsed_time(end) for start, end in pairs) / 1e3
+        return float(median(start.elapsed_time(end) for start, end in pairs)) / 1e3
 
     def _clock(self, run: Callable[[], object]) -> float:
         taken = []

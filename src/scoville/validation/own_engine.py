@@ -37,15 +37,21 @@ _NORMAL_90 = 1.645  # standard errors either way that hold 90 % of a normal dist
 @dataclass(frozen=True, slots=True)
 class Number:
     """One number of a correction: `usual` is the preset's, `value` the fitted one, `error` its standard error, all in
-    `unit`. Where `fitted` is False the preset's stays; `determined`: the error is at most half of the prior's width."""
+    `measure`. Where `fitted` is False the preset's stays; `determined`: the error is at most half of the prior's width.
+    """
 
     name: str
+    measure: str
     unit: str
     usual: float
     value: float
     error: float
     fitted: bool
     determined: bool
+
+    def shown(self, value: float) -> float:
+        """A value of this number in `unit`."""
+        return to_unit(value, self.measure, self.unit)
 
 
 @dataclass(frozen=True)
@@ -111,9 +117,11 @@ def _determined(c: Correction, name: str) -> bool:
 def _number(name: str, usual: Correction, found: Correction, fitted: bool) -> Number:
     _, unit, called = _FACTS[name]
     measure = "frac" if name == "time_frac" else "s"
-    before, value = (to_unit(getattr(c, name), measure, unit) for c in (usual, found))
-    error = to_unit(found.errors[NAMES.index(name)], measure, unit)
-    return Number(called, unit, before, value, error, fitted, determined=fitted and _determined(found, name))
+    error = found.errors[NAMES.index(name)]
+    return Number(
+        called, measure, unit, getattr(usual, name), getattr(found, name), error, fitted,
+        determined=fitted and _determined(found, name),
+    )  # fmt: skip
 
 
 def _warnings(found: Correction, numbers: tuple[Number, ...]) -> tuple[str, ...]:
@@ -156,11 +164,16 @@ def engine_toml(name: str, of: Calibration, facts: Facts, source: str, as_of: st
         if fact.name not in fitted:
             lines += ["", f"[{name}.{fact.name}]", *_copied(fact)]
     for fact_name, n in fitted.items():
-        least = 0.01 * n.value if n.unit == "ratio" else 0.0
+        least = 0.01 * n.value if n.measure == "frac" else 0.0
         low, high = max(n.value - _NORMAL_90 * n.error, least), n.value + _NORMAL_90 * n.error
         lines += ["", f"[{name}.{fact_name}]"]
-        lines += [f'{key} = "{v:.6g} {n.unit}"' for key, v in (("value", n.value), ("low", low), ("high", high))]
-        note = f"fitted to {rows} rows, standard error {n.error:.3g} {n.unit}; the preset has {n.usual:.6g} {n.unit}"
+        lines += [
+            f'{key} = "{n.shown(v):.6g} {n.unit}"' for key, v in (("value", n.value), ("low", low), ("high", high))
+        ]
+        note = (
+            f"fitted to {rows} rows, standard error {n.shown(n.error):.3g} {n.unit}; "
+            f"the preset has {n.shown(n.usual):.6g} {n.unit}"
+        )
         if not n.determined:
             note += "; the rows do not determine it"
         lines += [f"source = {_text(source)}", f'as_of = "{as_of}"', 'kind = "measured"', f"note = {_text(note)}"]
