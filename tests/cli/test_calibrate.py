@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tests.validation.synthetic import write
@@ -74,6 +76,7 @@ def test_json_has_every_number_with_its_error(runs: Path, tmp_path: Path) -> Non
         ([], "give either a table of measured runs or --device cuda"),
         (["no-such.csv"], "no-such.csv: cannot be read"),
         (["no-such.csv", "--date", "yesterday"], "--date: 'yesterday' is no date; expected YYYY-MM-DD"),
+        (["--device", "tpu"], "--device: 'tpu' is unknown; allowed: cuda"),
         (["a.csv", "--device", "cuda"], "give either a table of measured runs or --device cuda"),
     ],
 )
@@ -82,3 +85,18 @@ def test_bad_input_ends_in_one_sentence_and_code_2(words: list[str], said: str) 
     assert result.exit_code == 2
     assert said in result.output
     assert "Traceback" not in result.output
+
+
+def test_without_pytorch_one_sentence_says_what_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    result = CliRunner().invoke(app, ["calibrate", "--device", "cuda"])
+    assert result.exit_code == 2
+    assert "needs PyTorch 2.5 or newer, scipy and a GPU; install the first two with pip install" in result.output
+
+
+def test_without_a_gpu_one_sentence_says_what_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    none = SimpleNamespace(__version__="2.9.0", cuda=SimpleNamespace(is_available=lambda: False))
+    monkeypatch.setitem(sys.modules, "torch", none)
+    result = CliRunner().invoke(app, ["calibrate", "--device", "cuda"])
+    assert result.exit_code == 2
+    assert "needs a GPU that PyTorch can use, and PyTorch 2.9.0 finds none" in result.output
