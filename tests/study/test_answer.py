@@ -204,7 +204,7 @@ def test_my_own_fact_is_used_and_named(ask: Ask, small: Small, three: Answer, pr
 @pytest.mark.parametrize(
     ("name", "steps", "tenures"),
     [
-        ("memory_bandwidth", ("3.35 TB/s", "3.6 TB/s", "5 TB/s"), TENURES),
+        ("memory_bandwidth", ("3.4 TB/s", "3.6 TB/s", "5 TB/s"), TENURES),
         ("compute_fp8", ("1979 TFLOP/s", "2100 TFLOP/s", "4000 TFLOP/s"), TENURES),
         ("memory_capacity", ("80 GB", "96 GB", "160 GB"), TENURES),
         ("scale_up_bandwidth", ("450 GB/s", "600 GB/s", "900 GB/s"), TENURES),
@@ -216,8 +216,10 @@ def test_my_own_fact_is_used_and_named(ask: Ask, small: Small, three: Answer, pr
 def test_better_or_cheaper_never_makes_a_token_dearer(
     ask: Ask, small: Small, price: Find, name: str, steps: tuple[str, ...], tenures: tuple[str, ...]
 ) -> None:
+    """Of an H100 with a little more bandwidth than the one whose kernels were measured, so that its figures count."""
     dated = {"vintage": "2026-09"} if name in ("rent_3yr", "all_in_power") else {}
-    found = [ask(small(), mine(name, value, **dated)) for value in steps]
+    other = "" if name == "memory_bandwidth" else mine("memory_bandwidth", "3.4 TB/s")
+    found = [ask(small(), mine(name, value, **dated) + other) for value in steps]
     for tenure in tenures:
         cost = [price(a, "h100-sxm", tenure).all.central for a in found]
         assert cost == sorted(cost, reverse=True)

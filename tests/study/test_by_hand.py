@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Callable
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -42,26 +43,31 @@ def reckoned(h100: Answer, facts: Facts) -> dict[str, float]:
     prompt, answer = i.mean(), o.mean()
     held = (o * i + o * (o + 1) / 2).sum() / o.sum()
 
-    # A step of decode only, and one that 8,192 tokens fill up with prompts.
-    chunk = 8192.0 - batch
-    prompts = chunk / prompt
+    # A step of decode only, and four with as many prompts as usual: Poisson where there is any, log-normal in length.
+    per_step = batch / answer
+    many = per_step / (1 - math.exp(-per_step))
+    deviation = math.sqrt(math.log1p(((i**2).mean() / prompt**2 - 1) / many))
+    sizes = np.exp([deviation * NormalDist().inv_cdf(p) for p in (1 / 8, 3 / 8, 5 / 8, 7 / 8)])
+    sizes *= many * prompt / sizes.mean()
+    assert sizes.max() < 8192 - batch
     pieces = np.ceil(i / 8192)
     pairs, read = (i * (i + 1) / 2).mean(), (i * (pieces + 1) / 2).mean()
 
     def mix(prefill: float) -> StepMix:
-        share = prefill / chunk
-        row = [np.array([x]) for x in (batch, batch, np.ceil(share * prompts), prefill, batch + share * prompts)]
-        decode, fresh = {None: np.array([batch * held])}, np.array([share * prompts])
+        prompts = prefill / prompt
+        row = [np.array([x]) for x in (batch, batch, np.ceil(prompts), prefill, batch + prompts)]
+        decode, fresh = {None: np.array([batch * held])}, np.array([prompts])
         return StepMix(*row, decode, decode, {None: fresh * pairs}, {None: fresh * read}, np.ones(1))
 
     model, on = transformer.load("llama-3.1-70b"), chips(facts.accelerator("h100-sxm"), facts, Draws.central())
     table = operator_table(model, Precision("fp8", "fp8", "fp8"), Parallelism(tensor=tensor))
-    decode_s, full_s = (
-        float(RooflineTimer().time(table, on, table.layout.features(mix(p))).stage_s[0, 0]) for p in (0.0, chunk)
+    decode_s, *mixed_s = (
+        float(RooflineTimer().time(table, on, table.layout.features(mix(p))).stage_s[0, 0]) for p in (0.0, *sizes)
     )
+    usual_s = sum(mixed_s) / 4
 
     # Each output token carries prompt / answer prompt tokens, each of which lengthens a step by `extra_s`.
-    extra_s = (full_s - decode_s) / chunk
+    extra_s = (usual_s - decode_s) / sizes.mean()
     tpot_s = decode_s + extra_s * prompt * batch / answer
     requests_per_s = batch / (answer * tpot_s)
     tokens_per_s = requests_per_s * (prompt + answer)
@@ -85,7 +91,7 @@ def reckoned(h100: Answer, facts: Facts) -> dict[str, float]:
     own = owned_usd_per_h(facts)
     rent_in, rent_out, rent_all = usd_per_token(rent)
     return {
-        "prompt": prompt, "answer": answer, "batch": batch, "decode step": decode_s * 1e3, "full step": full_s * 1e3,
+        "prompt": prompt, "answer": answer, "batch": batch, "decode step": decode_s * 1e3, "usual step": usual_s * 1e3,
         "per prompt token": extra_s * 1e6, "TPOT": tpot_s * 1e3, "requests": requests_per_s,
         "tokens per chip": tokens_per_s / tensor, "replay": holds * 100,
         "served per chip": served_tokens_per_s / tensor, "replicas": replicas, "chips": chip_count, "rent": rent,

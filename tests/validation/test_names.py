@@ -58,7 +58,7 @@ def test_a_chip_maps(facts: Facts, name: str, id: str) -> None:
         ("H100 NVL 94GB", "no accelerator"),
         ("RTX PRO 6000 Blackwell Max-Q Workstation Edition", "no accelerator"),
         ("RTX 4090", "no accelerator"),
-        ("A100-SXM4-40GB", "has 40 GB; a100-sxm has 80 GB"),
+        ("A100-SXM4-40GB", "has 40 GB; a100-sxm has 86 GB"),
         ("", "no accelerator"),
     ],
 )
