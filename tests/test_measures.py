@@ -33,6 +33,7 @@ EXCEPTIONS = {
     ("Curves", "points"): "their logarithms, each over its own reach",
     ("KernelTable", "reach"): "octaves",
     ("MoeTimes", "_drawn"): "log seconds at log tokens",
+    ("SystolicKernels", "_drawn"): "seconds at numbers of rows",
 }
 FLOAT = re.compile(r"\bfloat|\bFloats?\b|\b(Float)?Array\b")
 
