@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from tests.validation.synthetic import write
+from tests.validation.test_device import HERE
+from tests.validation.test_device import rows as kernel_rows
 from typer.testing import CliRunner
 
 from scoville.cli import app
 from scoville.facts import load
+from scoville.validation import device
 from scoville.validation.calibrate import Correction
 
 TRUE = Correction(time_frac=0.94, sequence_s=20e-6, request_s=15e-3)
@@ -100,3 +104,18 @@ def test_without_a_gpu_one_sentence_says_what_is_needed(monkeypatch: pytest.Monk
     result = CliRunner().invoke(app, ["calibrate", "--device", "cuda"])
     assert result.exit_code == 2
     assert "needs a GPU that PyTorch can use, and PyTorch 2.9.0 finds none" in result.output
+
+
+def test_a_measured_device_becomes_a_folder_of_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copied = [{"message_size": 1 << 30, "latency": 0.6, "bytes_per_s": 3.5e12}]
+    monkeypatch.setattr(device, "torch_module", lambda: None)
+    monkeypatch.setattr(device, "cuda", lambda torch: "NVIDIA H20")
+    monkeypatch.setattr(device, "machine", lambda torch, chip, name, date: replace(HERE, chip=chip.id, date=date))
+    monkeypatch.setattr(device, "measure", lambda *_: {**kernel_rows(load()), "copy": copied})
+    out = tmp_path / "operators"
+    result = CliRunner().invoke(app, ["calibrate", "--device", "cuda", "--out", str(out), "--date", "2026-11-20"])
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.output.split())
+    for words in ("h20: 1 x NVIDIA H20, driver 570.1", "gemm 280", "A copy moves 3.5 TB/s", "SCOVILLE_OPERATORS="):
+        assert words in said, words
+    assert {"gemm.parquet", "gemm_parameters.parquet", "machine.json", "raw"} <= {p.name for p in out.iterdir()}

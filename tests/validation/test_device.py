@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -77,7 +78,9 @@ print(float(gemm_times("h200-sxm", "vllm", "bf16").seconds(300, 6000, 5000)))
     said = []
     for operators in (str(folder), ""):
         environment = {**os.environ, tables.OPERATORS: operators}
-        run = subprocess.run([sys.executable, "-c", asked], text=True, capture_output=True, check=False, env=environment)
+        run = subprocess.run(
+            [sys.executable, "-c", asked], text=True, capture_output=True, check=False, env=environment
+        )
         said.append((run.returncode, run.stdout.split(), run.stderr))
     assert said[0][0] == 0, said[0][2]
     gemm, attention, other = map(float, said[0][1])
@@ -128,3 +131,27 @@ def test_a_short_set_is_measured_on_the_cpu_where_pytorch_is_installed(tmp_path:
     assert all(np.isfinite(r["latency"]) and r["latency"] > 0 for found in made.values() for r in found)
     device.write(tmp_path, device.machine(torch, facts.accelerator("h100-sxm"), "cpu", "2026-11-20"), made)
     assert len(device.fitted(tmp_path, facts)) == 5
+
+
+def test_on_a_gpu_the_buffer_is_overwritten_before_each_repeat_and_events_count() -> None:
+    said: list[str] = []
+    durations = iter([9.0, 2.0, 4.0])
+
+    class Event:
+        def __init__(self, enable_timing: bool) -> None:
+            assert enable_timing
+
+        def record(self) -> None:
+            said.append("event")
+
+        def elapsed_time(self, other: Event) -> float:
+            return next(durations)
+
+    torch = SimpleNamespace(
+        int32="int32",
+        empty=lambda size, **_: SimpleNamespace(zero_=lambda: said.append("flush")),
+        cuda=SimpleNamespace(Event=Event, synchronize=lambda: said.append("wait")),
+    )
+    taken = device.Stopwatch(torch, "cuda", repeats=3).seconds(lambda: said.append("run"))
+    assert taken == pytest.approx(4e-3), "the median of 9, 2 and 4 ms"
+    assert said == ["run"] * 3 + ["flush", "event", "run", "event"] * 3 + ["wait"]
