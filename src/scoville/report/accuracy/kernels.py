@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,7 @@ _NAMES = {
 }  # fmt: skip
 
 
+@lru_cache(maxsize=1)
 def errors() -> pl.DataFrame:
     """Every row left out: class, chip, family, what (format, phase or operation), error."""
     import polars as pl

@@ -7,12 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
-import numpy as np
-
 from scoville.facts import Facts
 from scoville.report.accuracy.markdown import percent, table
 from scoville.report.validation import metric_of
-from scoville.validation import Deployments, Score, Scored, Validation, predicted, read, scored, validate
+from scoville.validation import Deployments, Scored, Validation, predicted, read, scored, validate
 from scoville.validation.bundled import bundled
 from scoville.validation.calibrate import NAMES, Correction, Group, corrected, fit, group_of, left_out
 from scoville.validation.littles_law import RULE
@@ -99,37 +97,38 @@ def served(of: Served) -> str:
     )
 
 
-def plain_cells(rows: Sequence[Scored]) -> list[str]:
-    """What the page says of a group as predicted without a correction: mean, median, bias, share within 20 %."""
-    return _cells(score("", rows))
-
-
-def _cells(s: Score) -> list[str]:
-    return [percent(s.mean_frac), percent(s.median_frac), percent(s.bias_frac, sign=True), f"{s.within_frac:.0%}"]
+def cell(rows: Sequence[Scored]) -> str:
+    """Mean, median, bias and share within 20 % of some rows."""
+    s = score("", rows)
+    bias = percent(s.bias_frac, sign=True)
+    return f"{percent(s.mean_frac)} / {percent(s.median_frac)} / {bias} / {s.within_frac:.0%}"
 
 
 def _counts(target: Target) -> Callable[[int, Scored], bool]:
     return lambda _, r: not r.set_aside and target.holds(r)
 
 
+_HEADS = ("as predicted", "in sample", "left out")
+
+
 def _summary(of: Served) -> str:
     rows = []
     for target in TARGETS:
         parts = of.parts(_counts(target))
-        if not parts[0]:
-            continue
-        left = score("", parts[2])
-        asked = [] if target.mean_frac is None else [f"mean <= {target.mean_frac:.0%}"]
-        asked += [] if target.within_frac is None else [f"{target.within_frac:.0%} within {WITHIN_FRAC:.0%}"]
-        met = left.mean_frac <= (target.mean_frac or np.inf) and left.within_frac >= (target.within_frac or 0.0)
-        cells = [cell for part in parts for cell in _cells(score("", part))]
-        said = ("met" if met else "**missed**") if asked else ""
-        rows.append([target.name, ", ".join(asked) or "none", str(left.rows_count), *cells, said])
-    return table(("metric", "target", "rows", *_HEADS, "target, left out"), rows, words=2)
+        if parts[0]:
+            asked = [] if target.mean_frac is None else [f"mean <= {target.mean_frac:.0%}"]
+            asked += [] if target.within_frac is None else [f"{target.within_frac:.0%} within {WITHIN_FRAC:.0%}"]
+            met = [_met(target, parts[i]) for i in (0, 2)]
+            rows.append([target.name, ", ".join(asked), str(len(parts[0])), *map(cell, parts), *met])
+    heads = ("metric", "target", "rows", *_HEADS, "target, as predicted", "target, left out")
+    return f"Of each: mean / median / bias / share within {WITHIN_FRAC:.0%}.\n\n{table(heads, rows, words=2)}"
 
 
-_FOUR = ("mean", "median", "bias", f"within {WITHIN_FRAC:.0%}")
-_HEADS = tuple(f"{when}: {what}" for when in ("as predicted", "in sample", "left out") for what in _FOUR)
+def _met(target: Target, rows: Sequence[Scored]) -> str:
+    s = score("", rows)
+    if target.mean_frac is None:
+        return ""
+    return "met" if s.mean_frac <= target.mean_frac and s.within_frac >= (target.within_frac or 0.0) else "**missed**"
 
 
 def _fitted(of: Served) -> str:
@@ -165,9 +164,7 @@ def _groups(of: Served, target: Target) -> str:
         parts = of.parts(
             lambda _, r, group=group: not r.set_aside and target.holds(r) and group_of(r.row.setting) == group  # type: ignore[misc]
         )
-        three = [score("", part) for part in parts]
-        cells = [cell for s in three for cell in _cells(s)]
-        found.append((three[2].mean_frac, [*group, str(three[0].rows_count), *cells]))
+        found.append((score("", parts[2]).mean_frac, [*group, str(len(parts[0])), *map(cell, parts)]))
     found.sort(key=lambda item: -item[0])
     rows = [cells for _, cells in found]
     return f"### {target.name}\n\n{table(('engine', 'model', 'chip', 'rows', *_HEADS), rows, words=3)}"
@@ -179,8 +176,7 @@ def _set_aside(of: Served) -> str:
         for which, count in (("without", _counts(target)), ("with", lambda _, r, t=target: t.holds(r))):
             parts = of.parts(count)
             if parts[0] and any(r.set_aside and target.holds(r) for r in of.plain.rows):
-                cells = [cell for part in parts for cell in _cells(score("", part))]
-                rows.append([target.name, which, str(len(parts[0])), *cells])
+                rows.append([target.name, which, str(len(parts[0])), *map(cell, parts)])
     aside: dict[str, None] = {f"- {r.row.setting}: {r.set_aside}": None for r in of.plain.set_aside}
     impossible: dict[str, None] = {f"- {r.row.setting}: {r.impossible}": None for r in of.plain.rows if r.impossible}
     return "\n\n".join(
@@ -204,15 +200,18 @@ def explanations() -> dict[int, str]:
 
 def _worst(of: Served) -> str:
     known, place = explanations(), {r.row.line: i for i, r in enumerate(of.plain.rows)}
+    told: dict[str, int] = {}
     rows = []
     for r in of.left_out.worst(_WORST_ROWS):
         plain = of.plain.rows[place[r.row.line]]
         unit, scale = ("ms", 1e3) if r.row.measure == "s" else ("tokens/s", 1.0)
+        why = known.get(r.row.line, _NO_CAUSE)
+        first = told.setdefault(why, r.row.line)
         rows.append(
             [
                 str(r.row.line), f"{r.row.setting} ({r.row.words['engine']})", metric_of(plain),
                 f"{r.row.value * scale:,.4g} {unit}", f"{plain.value * scale:,.4g}", f"{r.value * scale:,.4g}",
-                known.get(r.row.line, _NO_CAUSE),
+                why if first == r.row.line or why == _NO_CAUSE else f"as line {first}",
             ]
         )  # fmt: skip
     heads = ("line", "run", "metric", "measured", "as predicted", "left out", "why")
