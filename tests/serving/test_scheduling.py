@@ -193,7 +193,7 @@ def test_a_pipeline_gives_a_token_every_stages_stage_times(table: Any, facts: Fa
     """Two microbatches of 64 decodes, both busy: a token each for every two stage times of the timer."""
     h100 = facts.accelerator("h100-sxm")
     t = table(tensor=2, pipeline=2)
-    e = engine(h100, facts, t, replace(preset("vllm", facts), asynchronous=False))
+    e = engine(h100, facts, t, replace(preset("vllm", facts), asynchronous=False, sequence_s=0.0))
     r = simulate(hand([(0.0, 1, 2001)] * 128), e, 1)
     mix = uniform_mix(t.architecture, decode_sequences=64, context_tokens=1000)
     stage = RooflineTimer().time(t, chips(h100, facts, Draws.central()), t.layout.features(mix)).stage_s[0, 0]

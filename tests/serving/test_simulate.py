@@ -222,8 +222,10 @@ def test_the_steady_state_agrees_on_poisson_arrivals(
     t = table(model=model, tensor=ranks)
     unit = trace(20_000, 1.0)
     s = shape(unit, t.layout.windows, 8192.0)
-    told = steady_state(t, h100, s, np.array([batch]), Targets(10.0, 1.0), RooflineTimer())
     between_steps = replace(preset("vllm", facts), asynchronous=False)
+    told = steady_state(
+        t, h100, s, np.array([batch]), Targets(10.0, 1.0), RooflineTimer(), sequence_s=between_steps.sequence_s
+    )
     deployed = engine(facts.accelerator("h100-sxm"), facts, t, between_steps)
     per_s = (len(unit) - 1) / unit.duration_s
     r = simulate(unit.stretched(per_s / float(told.requests_per_s[0, 0])), deployed, 1)

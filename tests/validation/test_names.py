@@ -121,8 +121,9 @@ def test_an_engine_of_no_family_is_named() -> None:
 @pytest.mark.parametrize(
     ("text", "model", "chip", "engine", "formats"),
     [
-        ("fp8", "qwen3-32b", "h100", "vllm", Precision("fp8", "fp8", "bf16")),
-        ("FP8", "qwen3-32b", "h100", "tensorrt-llm", Precision("fp8", "fp8", "fp8")),
+        ("fp8", "qwen3-32b", "h100", "vllm", Precision("fp8_block", "fp8", "bf16")),
+        ("fp8", "llama-3.1-70b", "h100", "vllm", Precision("fp8", "fp8", "bf16")),
+        ("FP8", "qwen3-32b", "h100", "tensorrt-llm", Precision("fp8_block", "fp8", "fp8")),
         ("bf16", "qwen3-32b", "h100", "tensorrt-llm", Precision("bf16", "bf16", "bf16")),
         ("FP4", "llama-3.1-70b", "b200", "tensorrt-llm", Precision("nvfp4", "nvfp4", "fp8")),
         ("nvfp4", "llama-3.1-70b", "h100", "vllm", Precision("nvfp4", "bf16", "bf16")),

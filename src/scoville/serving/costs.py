@@ -129,13 +129,13 @@ def compile_costs(table: OperatorTable, chips: Chips, settings: EngineSettings, 
         link = table.link_bytes[i] * speeds.link_s_per_byte[0, i] * scale * uneven
         fixed = float(speeds.fixed_s[0, i]) * scale
         if i in curves:
-            seconds = curves[i].seconds[0] * (speeds.time_frac[0] * scale * uneven)
+            seconds = curves[i].seconds[0] * (speeds.time_frac[0] * scale)
             if used <= {"one", "rank_sampled_tokens"}:
                 head += Position.of(sampled).at(seconds)
             elif _by_all(used) and p.attention_data > 1:
-                shared += Position.of(all_tokens).at(seconds)
+                shared += Position.of(all_tokens * uneven).at(seconds)
             else:
-                base += Position.of(tokens).at(seconds)
+                base += Position.of(tokens * uneven).at(seconds)
         elif _by_all(used) and p.attention_data > 1:
             shared += np.maximum(by_all @ compute, by_all @ memory) + by_all @ link + fixed
         elif _by_all(used) or used <= {"one", "rank_tokens"}:
@@ -146,7 +146,7 @@ def compile_costs(table: OperatorTable, chips: Chips, settings: EngineSettings, 
             runs = 1.0 if "one" in used else sampled > 0
             head += np.maximum(sides[0], sides[1]) + sides[2] + fixed * runs
         else:
-            sides = [_by_v(side, names, windows, size) for side in (compute * each_draft, memory)]
+            sides = [_by_v(side, names, windows, size) for side in (compute * each_draft, memory * each_draft)]
             for side, once, unit in zip(sides, speeds.once_s[:, i], units, strict=True):
                 side[0] += once * unit[0, i] * scale
             pieces.append((fixed, sides[0], sides[1]))

@@ -10,6 +10,7 @@ from scoville.errors import DeploymentError
 from scoville.facts import Accelerator, Draws, Facts, Range
 from scoville.serving.batch import around, batch_sizes, limit, most_batch
 from scoville.serving.shape import TrafficShape, check_context
+from scoville.serving.settings import preset
 from scoville.serving.steady import SteadyState, Targets, average_step, full_chunk_tokens, steady_state
 from scoville.timing import OperatorTime, RooflineTimer, cache_room_bytes, chips, timing_evidence
 from scoville.transformer.operators import OperatorTable
@@ -71,6 +72,7 @@ def predict(
     timer = RooflineTimer()
     on = chips(accelerator, facts, Draws.central(), kernels)
     block = facts.get("engine", "block_tokens").number
+    usual = preset("tensorrt-llm" if kernels == "trtllm" else "vllm", facts)
     p, name = table.parallelism, table.architecture.name
     room = float(cache_room_bytes(table, on)[0])
     if room <= 0:
@@ -81,7 +83,9 @@ def predict(
 
     def at(batches: np.ndarray, draws: Draws) -> SteadyState:
         which = on if draws.n == 1 else chips(accelerator, facts, draws, kernels)
-        return steady_state(table, which, shape, batches, targets, timer, block_tokens=block)
+        return steady_state(
+            table, which, shape, batches, targets, timer, block_tokens=block, sequence_s=usual.sequence_s
+        )
 
     if batch is None:
         sizes = batch_sizes(most_batch(shape, p))

@@ -34,7 +34,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from statistics import NormalDist
 
@@ -200,10 +200,12 @@ def steady_state(
     *,
     demand_requests_per_s: float = 0.0,
     block_tokens: float = 16.0,
+    sequence_s: float = 0.0,
 ) -> SteadyState:
     """The replica at each batch size (m,), on each of n chips.
 
-    `demand_requests_per_s` is what the whole fleet must serve at peak (0: a single replica gets all arrivals).
+    `demand_requests_per_s` is what the whole fleet must serve at peak (0: a single replica gets all arrivals),
+    `sequence_s` what the engine takes for each sampled token beside its kernels.
     """
     p = table.parallelism
     m = len(batch)
@@ -217,6 +219,15 @@ def steady_state(
     )
     x = np.concatenate([table.layout.features(mix) for mix in steps])
     t = timer.time(table, chips, x)
+    sampling_s = x[:, table.layout.column("rank_sampled_tokens")] * sequence_s
+    idle_j = sampling_s * chips.idle_w[:, None] * p.chips
+    t = replace(
+        t,
+        stage_s=t.stage_s + sampling_s,
+        latency_s=t.latency_s + sampling_s,
+        overhead_s=t.overhead_s + sampling_s,
+        energy_j=t.energy_j + idle_j,
+    )
     decode, busy, filled = (slice(i * m, (i + 1) * m) for i in range(3))
 
     def per_prefill_token(values: Array) -> Array:

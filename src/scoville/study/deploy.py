@@ -48,6 +48,7 @@ class Workload:
     peak_requests_per_s: float
     needed_requests_per_s: float
     block_tokens: float
+    sequence_s: float
     timer: Timer
     tables: dict[Parallelism, OperatorTable]
 
@@ -80,6 +81,7 @@ class Workload:
             self.timer,
             demand_requests_per_s=self.peak_requests_per_s,
             block_tokens=self.block_tokens,
+            sequence_s=self.sequence_s,
         )
 
 

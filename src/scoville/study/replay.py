@@ -39,7 +39,7 @@ _PREEMPTED_FRAC = 0.01
 def engine_facts(facts: Facts) -> tuple[Fact, ...]:
     """What the replayed engine's settings rest on: the study's own budget and blocks, else the defaults of vLLM."""
     own = [facts.get("engine", name) for name in ("token_budget", "block_tokens")]
-    usual = ("policy", "reservation", "max_sequences", "asynchronous")
+    usual = ("policy", "reservation", "max_sequences", "asynchronous", "sequence_time")
     return (*own, *(facts.get(f"engine-{_ENGINE}", name) for name in usual))
 
 

@@ -22,7 +22,7 @@ from scoville.study.findings import sentences
 from scoville.study.points import operator_points, pareto_points, roof
 from scoville.study.pricing import Terms
 from scoville.study.question import Question, QuestionFile
-from scoville.study.replay import Replays, engine_facts
+from scoville.study.replay import Replays, engine_facts, engine_settings
 from scoville.study.rows import margin_waterfall, row, shown_value, sources
 from scoville.study.vintage import check_vintage
 from scoville.timing import RooflineTimer, timing_evidence
@@ -183,6 +183,7 @@ def _workload(q: Question, trace: Trace, architecture: Architecture, facts: Fact
         peak_requests_per_s=requests,
         needed_requests_per_s=requests * (1 + q.traffic.headroom) / q.traffic.highest_utilisation,
         block_tokens=facts.get("engine", "block_tokens").number,
+        sequence_s=engine_settings(facts, prefix_cache=False).sequence_s,
         timer=RooflineTimer(),
         tables={},
     )
