@@ -1,4 +1,4 @@
-"""Served runs of the bundled table: as predicted, corrected in sample, and with whole groups left out."""
+"""Served runs of the bundled table: as predicted, with whole groups left out of the fit, and without overheads."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from scoville.report.accuracy.markdown import percent, table
 from scoville.report.validation import metric_of
 from scoville.validation import Deployments, Scored, Validation, predicted, read, scored, validate
 from scoville.validation.bundled import bundled
-from scoville.validation.calibrate import NAMES, Correction, Group, corrected, fit, group_of, left_out
+from scoville.validation.calibrate import NAMES, NONE, Correction, Group, corrected, fit, group_of, left_out
 from scoville.validation.littles_law import RULE
 from scoville.validation.rows import Table
 from scoville.validation.scores import WITHIN_FRAC, score
 
 HOPPER = ("h100-sxm", "h200-sxm")
+FITTED = ("sequence_s",)  # the number of a correction that the engine presets have from served runs
 _WORST_ROWS = 10
 _NO_CAUSE = "no cause found"
-_PERCENT = 1e-2
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +40,11 @@ def _named(start: str, blackwell: bool | None = None) -> Callable[[Scored], bool
 
 
 TARGETS = (
-    Target("TPOT", 12 * _PERCENT, 85 * _PERCENT, _named("TPOT")),
-    Target("TTFT, queueing below half", 30 * _PERCENT, None, _named("TTFT, queueing below half")),
+    Target("TPOT", 0.12, 0.85, _named("TPOT")),
+    Target("TTFT, queueing below half", 0.30, None, _named("TTFT, queueing below half")),
     Target("TTFT, queueing half or more", None, None, _named("TTFT, queueing half or more")),
-    Target("output throughput, Hopper", 15 * _PERCENT, None, _named("output throughput", blackwell=False)),
-    Target("output throughput, Blackwell", 25 * _PERCENT, None, _named("output throughput", blackwell=True)),
+    Target("output throughput, Hopper", 0.15, None, _named("output throughput", blackwell=False)),
+    Target("output throughput, Blackwell", 0.25, None, _named("output throughput", blackwell=True)),
 )
 
 
@@ -53,17 +53,17 @@ class Served:
     """The bundled runs three times over, rows in the same order, and the corrections in sample by engine family."""
 
     plain: Validation
-    in_sample: Validation
     left_out: Validation
+    bare: Validation
     corrections: Mapping[str, Correction]
 
     def parts(self, holds: Callable[[int, Scored], bool]) -> tuple[list[Scored], list[Scored], list[Scored]]:
-        """Rows of all three for which `holds` says yes of the place and the row as predicted without a correction."""
+        """Rows of all three for which `holds` says yes of the place and the row as predicted."""
         chosen = [i for i, r in enumerate(self.plain.rows) if not r.reason and holds(i, r)]
-        plain, in_sample, left_out = (
-            [v.rows[i] for i in chosen if not v.rows[i].reason] for v in (self.plain, self.in_sample, self.left_out)
+        plain, left_out, bare = (
+            [v.rows[i] for i in chosen if not v.rows[i].reason] for v in (self.plain, self.left_out, self.bare)
         )
-        return plain, in_sample, left_out
+        return plain, left_out, bare
 
 
 def deployed(facts: Facts) -> tuple[Table, Deployments]:
@@ -78,15 +78,14 @@ def run(facts: Facts, threads: int | None = None, progress: Callable[[str], None
     """Predict, fit and predict again: minutes."""
     measured, deployments = deployed(facts)
     settings = [row.setting for row in measured.mapped]
-    found = fit(measured, deployments, threads=threads, progress=progress)
-    by_family = {s.engine: found.solved(s.engine) for s in settings}
-    groups: dict[Group, Correction] = {group_of(s): by_family[s.engine] for s in settings}
-    inside = predicted(settings, corrected(deployments, groups), threads=threads)
+    found = fit(measured, deployments, names=FITTED, threads=threads, progress=progress)
+    groups: dict[Group, Correction] = {group_of(s): NONE for s in settings}
+    bare = predicted(settings, corrected(deployments, groups), threads=threads)
     return Served(
         plain=validate(measured, deployments, threads=threads),
-        in_sample=scored(measured, inside, deployments),
         left_out=left_out(measured, deployments, found, threads=threads),
-        corrections=by_family,
+        bare=scored(measured, bare, deployments),
+        corrections={s.engine: found.solved(s.engine) for s in settings},
     )
 
 
@@ -108,7 +107,7 @@ def _counts(target: Target) -> Callable[[int, Scored], bool]:
     return lambda _, r: not r.set_aside and target.holds(r)
 
 
-_HEADS = ("as predicted", "in sample", "left out")
+_HEADS = ("as predicted", "left out", "no overheads")
 
 
 def _summary(of: Served) -> str:
@@ -118,7 +117,7 @@ def _summary(of: Served) -> str:
         if parts[0]:
             asked = [] if target.mean_frac is None else [f"mean <= {target.mean_frac:.0%}"]
             asked += [] if target.within_frac is None else [f"{target.within_frac:.0%} within {WITHIN_FRAC:.0%}"]
-            met = [_met(target, parts[i]) for i in (0, 2)]
+            met = [_met(target, parts[i]) for i in (0, 1)]
             rows.append([target.name, ", ".join(asked), str(len(parts[0])), *map(cell, parts), *met])
     heads = ("metric", "target", "rows", *_HEADS, "target, as predicted", "target, left out")
     return f"Of each: mean / median / bias / share within {WITHIN_FRAC:.0%}.\n\n{table(heads, rows, words=2)}"
@@ -132,21 +131,12 @@ def _met(target: Target, rows: Sequence[Scored]) -> str:
 
 
 def _fitted(of: Served) -> str:
-    units = (
-        ("factor on times", 1.0),
-        ("us a step", 1e6),
-        ("us a sampled token", 1e6),
-        ("ms a request", 1e3),
-    )
     rows = [
-        [family, str(c.rows_count), *(
-            f"{getattr(c, name) * scale:.3g} ± {error * scale:.2g}"
-            for name, (_, scale), error in zip(NAMES, units, c.errors, strict=True)
-        )]
+        [family, str(c.rows_count), f"{c.sequence_s * 1e6:.3g} ± {c.errors[NAMES.index('sequence_s')] * 1e6:.2g}"]
         for family, c in sorted(of.corrections.items())
-    ]  # fmt: skip
-    heads = ("engine family", "rows", *(name for name, _ in units))
-    return f"The corrections in sample, with their standard errors:\n\n{table(heads, rows)}"
+    ]
+    known = table(("engine family", "rows", "us a sampled token"), rows)
+    return f"Fitted to all rows of a family, with its standard error:\n\n{known}"
 
 
 def group_rows(target: Target, rows: Sequence[Scored]) -> dict[Group, list[Scored]]:
@@ -164,7 +154,7 @@ def _groups(of: Served, target: Target) -> str:
         parts = of.parts(
             lambda _, r, group=group: not r.set_aside and target.holds(r) and group_of(r.row.setting) == group  # type: ignore[misc]
         )
-        found.append((score("", parts[2]).mean_frac, [*group, str(len(parts[0])), *map(cell, parts)]))
+        found.append((score("", parts[1]).mean_frac, [*group, str(len(parts[0])), *map(cell, parts)]))
     found.sort(key=lambda item: -item[0])
     rows = [cells for _, cells in found]
     return f"### {target.name}\n\n{table(('engine', 'model', 'chip', 'rows', *_HEADS), rows, words=3)}"
