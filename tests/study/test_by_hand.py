@@ -61,8 +61,11 @@ def reckoned(h100: Answer, facts: Facts) -> dict[str, float]:
 
     model, on = transformer.load("llama-3.1-70b"), chips(facts.accelerator("h100-sxm"), facts, Draws.central())
     table = operator_table(model, Precision("fp8", "fp8", "fp8"), Parallelism(tensor=tensor))
+    each_s = facts.get("engine-vllm", "sequence_time").number  # of every sampled token, beside its kernels
     decode_s, *mixed_s = (
-        float(RooflineTimer().time(table, on, table.layout.features(mix(p))).stage_s[0, 0]) for p in (0.0, *sizes)
+        float(RooflineTimer().time(table, on, table.layout.features(mix(p))).stage_s[0, 0])
+        + (batch + p / prompt) * each_s
+        for p in (0.0, *sizes)
     )
     usual_s = sum(mixed_s) / 4
 

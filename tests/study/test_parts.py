@@ -98,7 +98,8 @@ def test_three_models_ship() -> None:
 
 
 def test_samples_find_the_central_deployment_again(facts: Facts, small: Callable[..., str], tmp_path: Path) -> None:
-    """With every fact at its value, the coarse grid of the samples comes within 1 % of every integer tried."""
+    """With every fact at its value, the coarse grid of the samples comes within 2 % of every integer tried: curves of measured
+    kernels have steps at their tiles."""
     (tmp_path / "q.toml").write_text(small())
     q = read_question(tmp_path / "q.toml").question
     work = run._workload(q, traffic.load(q.traffic.trace), transformer.load(q.model.config), facts)
@@ -108,7 +109,7 @@ def test_samples_find_the_central_deployment_again(facts: Facts, small: Callable
         one = sample(choice, facts, Draws.central(), work)
         rate = float(choice.deployment.state.requests_per_s[0, choice.best])
         central = rate / choice.deployment.parallelism.chips
-        assert float(one.requests_per_s[0] / one.chips_per_replica_count[0]) == pytest.approx(central, rel=0.01)
+        assert float(one.requests_per_s[0] / one.chips_per_replica_count[0]) == pytest.approx(central, rel=0.02)
         assert one.meets.all()
         # Fewer chips decide, then requests per chip.
         assert float(work.merit(np.array(rate), 4)) > float(work.merit(np.array(rate), 8))

@@ -93,11 +93,11 @@ def test_bursts_make_tokens_dearer_than_random_times_do(ask_of: Callable[..., An
 
 
 def test_requests_at_equal_gaps_hold_what_the_steady_state_says(ask_of: Callable[..., Answer]) -> None:
-    """Real lengths, but no rushes: within 10 %, which is how well the estimate is held to a stepped engine."""
+    """Real lengths, but neither rushes nor chance, which the estimate reckons with: up to a fifth more."""
     found = ask_of(azure(np.arange(N) * 0.2, "even"), ("h100-sxm", "vr200-nvl72"))
     for place in range(2):
-        assert replayed(found, place).of_steady_frac == pytest.approx(1, abs=0.1)
-    assert any("hold within 10 % of the load that the steady-state estimate gives" in f for f in found.findings)
+        assert 0.95 < replayed(found, place).of_steady_frac < 1.2
+    assert any("this trace comes more evenly" in f for f in found.findings)
 
 
 def test_the_load_is_what_the_simulator_finds_by_itself(
@@ -378,7 +378,7 @@ def test_the_engine_has_the_budget_and_blocks_of_the_steady_state(facts: Facts) 
     assert settings.prefix_cache
     assert {f.key for f in replay.engine_facts(facts)} == {
         "engine.token_budget", "engine.block_tokens",
-        *(f"engine-vllm.{name}" for name in ("policy", "reservation", "max_sequences", "asynchronous")),
+        *(f"engine-vllm.{n}" for n in ("policy", "reservation", "max_sequences", "asynchronous", "sequence_time")),
     }  # fmt: skip
 
 

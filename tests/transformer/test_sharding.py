@@ -21,7 +21,7 @@ from scoville.transformer.step import Parallelism, Precision
 BF16 = Precision(weights="bf16")
 # On every chip in full: norms, the router, what all heads share.
 REPEATED = {
-    "norm_attention", "norm_feed_forward", "norm_final", "norm_latent", "rope", "router", "shared_gate",
+    "norm_attention", "norm_feed_forward", "norm_final", "norm_latent", "qk_norm", "router", "shared_gate",
     "qkv_down_projection", "indexer_q", "indexer_k",
 }  # fmt: skip
 SHARDINGS = [
