@@ -184,6 +184,7 @@ OUTSIDE = {
     "h100-sxm.scale_up_domain": ("0 chips", "at least 1"),
     "h100-sxm.scale_up_latency": ("-1 us", "at least 0"),
     "efficiency.gemm_memory": ("0", "more than 0 and at most 1"),
+    "kernel-gemm.units_h100-sxm": ("0", "more than 0"),
     "collective.overlap_all_reduce": ("1.2", "at least 0 and at most 1"),
     "launch.gemm": ("-1 us", "at least 0"),
     "power.idle_share": ("110 %", "at least 0 and at most 1"),

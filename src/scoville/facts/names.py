@@ -151,7 +151,7 @@ _DOMAINS = {
         **dict.fromkeys(("efficiency.*", "collective.*_bandwidth", "engine.memory_fraction"), PART),
         "collective.overlap_*": SHARE,
         **dict.fromkeys(("engine.*_tokens", "engine.token_budget"), ONE_OR_MORE),
-        "uncertainty.*": POSITIVE,
+        **dict.fromkeys(("uncertainty.*", "kernel-gemm.units_*"), POSITIVE),
     },
     "power": {"power.*_share": SHARE},
     "engine": {"*_time": NOT_NEGATIVE, "*.time_factor": POSITIVE, "*": ONE_OR_MORE},

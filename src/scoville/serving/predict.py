@@ -9,8 +9,8 @@ import numpy as np
 from scoville.errors import DeploymentError
 from scoville.facts import Accelerator, Draws, Facts, Range
 from scoville.serving.batch import around, batch_sizes, limit, most_batch
-from scoville.serving.shape import TrafficShape, check_context
 from scoville.serving.settings import preset
+from scoville.serving.shape import TrafficShape, check_context
 from scoville.serving.steady import SteadyState, Targets, average_step, full_chunk_tokens, steady_state
 from scoville.timing import OperatorTime, RooflineTimer, cache_room_bytes, chips, timing_evidence
 from scoville.transformer.operators import OperatorTable

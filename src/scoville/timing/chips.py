@@ -145,7 +145,7 @@ def chips(accelerator: Accelerator, facts: Facts, draws: Draws, kernels: str = "
     evidence = timing_evidence(accelerator, facts)
     fitted = fitted_kernels(accelerator, facts, kernels)
     measured = measured_kernels(accelerator.id, kernels, fitted)
-    if measured and not measured.agrees(bandwidth.number):
+    if measured and not measured.agrees(bandwidth.number, fitted.compute_flop_per_s):
         measured = None
     arrays = systolic_kernels(accelerator, facts, fitted) if kernels == SYSTOLIC else None
     spread = facts.get("uncertainty", f"chip_{evidence}")

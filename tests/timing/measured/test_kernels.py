@@ -14,7 +14,6 @@ from scoville.timing import Chips, RooflineTimer, chips
 from scoville.timing.curves import ROWS, Position
 from scoville.timing.measured.collectives import collective_times
 from scoville.timing.measured.gemm import gemm_tables, gemm_times
-from scoville.timing.measured.kernels import measured_kernels
 from scoville.timing.measured.moe import moe_times
 from scoville.timing.records import OperatorTime
 from scoville.timing.roofline import kernel_speeds
@@ -98,16 +97,26 @@ def test_element_wise_work_has_no_table(kind: str) -> None:
     assert explained(table("llama-3.1-8b"), central("h100-sxm"), 64)[kind].source not in ("measured", "extrapolated")
 
 
-def test_an_h100_with_another_memory_is_not_the_one_that_was_measured(tmp_path: Path) -> None:
-    assert measured_kernels("h100-sxm", "vllm").agrees(3.35e12)  # type: ignore[union-attr]
+@pytest.mark.parametrize(
+    ("fact", "value"),
+    [("memory_bandwidth", "4.8 TB/s"), ("compute_bf16", "1200 TFLOP/s"), ("compute_fp8", "1 PFLOP/s")],
+)
+def test_an_h100_with_another_memory_or_peak_is_not_the_one_that_was_measured(
+    tmp_path: Path, fact: str, value: str
+) -> None:
     own = tmp_path / "own.toml"
     said = 'value = "{}"\nsource = "mine"\nas_of = "2026"\nkind = "measured"\n'
-    own.write_text("[h100-sxm.memory_bandwidth]\n" + said.format("4.8 TB/s"))
+    own.write_text(f"[h100-sxm.{fact}]\n" + said.format(value))
     facts = load([own])
     t, mine = table("llama-3.1-8b"), chips(facts.accelerator("h100-sxm"), facts, Draws.central())
     assert {row.source for row in explained(t, mine, 64).values()} & {"measured", "extrapolated"} == set()
     assert "measured with" not in mine.provenance
-    assert "measured with" in central("h100-sxm").provenance
+
+
+@pytest.mark.parametrize("family", ["vllm", "trtllm"])
+@pytest.mark.parametrize("name", MEASURED)
+def test_the_bundled_facts_are_those_of_the_measured_chips(name: str, family: str) -> None:
+    assert "measured with" in central(name, family).provenance, f"the tables of {name} have other peaks than its facts"
 
 
 @pytest.mark.parametrize("name", MEASURED)

@@ -53,11 +53,17 @@ class MeasuredKernels:
     collectives: CollectiveTimes | None
     otherwise: FittedKernels | None = None
 
-    def agrees(self, memory_bytes_per_s: float) -> bool:
-        """Whether the chip is the one that was measured: not where somebody gives its id another memory."""
+    def agrees(self, memory_bytes_per_s: float, compute_flop_per_s: Mapping[Pair, float]) -> bool:
+        """Whether the chip is the one that was measured: not where somebody gives its id another memory or peak."""
+
+        def same(measured: float | Array, known: float | None) -> bool:
+            return known is not None and abs(float(measured) / known - 1) < _SAME_FIGURE_FRAC
+
+        rates = {pair: self.gemm[name] for pair, name in _GEMM.items() if name in self.gemm}
         return all(
-            abs(float(t.chip.memory_bytes_per_s) / memory_bytes_per_s - 1) < _SAME_FIGURE_FRAC
-            for t in self.gemm.values()
+            same(t.chip.memory_bytes_per_s, memory_bytes_per_s)
+            and same(t.chip.peak_flop_per_s, compute_flop_per_s.get(pair, compute_flop_per_s.get((pair[1], pair[1]))))
+            for pair, t in rates.items()
         )
 
     def _curve(self, table: OperatorTable, i: int, pair: Pair | None) -> tuple[int, Array, bool] | None:
