@@ -98,7 +98,7 @@ def test_three_models_ship() -> None:
 
 
 def test_samples_find_the_central_deployment_again(facts: Facts, small: Callable[..., str], tmp_path: Path) -> None:
-    """With every fact at its value, the coarse grid of the samples comes within 2 % of every integer tried, as curves of
+    """With every fact at its value, the coarse grid of the samples comes within 2 % of every integer: curves of
     measured kernels have steps at their tiles."""
     (tmp_path / "q.toml").write_text(small())
     q = read_question(tmp_path / "q.toml").question
