@@ -79,7 +79,7 @@ def light_seconds(table: OperatorTable, i: int, on: Chips, features: Array) -> A
     op = table.operators[i]
     peak = on.compute_flop_per_s[on.rate(op.weight_rate, op.activation_rate)][0]
     moved = features @ table.memory_bytes[i] if op.experts is None else expert_bytes(table, i, features)
-    return np.maximum(features @ table.flop[i] / peak, moved / on.memory_bytes_per_s[0])
+    return np.asarray(np.maximum(features @ table.flop[i] / peak, moved / on.memory_bytes_per_s[0]))
 
 
 def expert_bytes(table: OperatorTable, i: int, features: Array) -> Array:
@@ -90,7 +90,8 @@ def expert_bytes(table: OperatorTable, i: int, features: Array) -> Array:
     e, (n, k) = op.experts, op.shape
     touched = expected_load(e.experts, e.top_k, e.expert).touched
     rows = Position.of(features[:, np.flatnonzero(table.flop[i])[0]])
-    return rows.at(touched[None])[0] * (n * k / e.tensor * FORMATS[STORED[op.weight_rate]].size_bytes)
+    weight_bytes = n * k / e.tensor * FORMATS[STORED[op.weight_rate]].size_bytes
+    return np.asarray(rows.at(touched) * weight_bytes)
 
 
 def operator_seconds(table: OperatorTable, on: Chips, features: Array) -> tuple[Array, tuple[str, ...]]:
