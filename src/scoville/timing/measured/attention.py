@@ -414,16 +414,17 @@ def assemble(
     series: dict[Key, dict[tuple[int, int], _Series]] = {}
     for (phase,), rows in residuals.group_by(["phase"]):
         lengths[str(phase)] = np.sort(rows["length"].unique().to_numpy().astype(float))
-    for (phase, query, cache, window, dim, group, kind), rows in residuals.group_by([*names, "group", "kind"]):
-        units = np.sort(rows["units"].unique().to_numpy().astype(float))
-        knots = lengths[str(phase)]
+    columns = ("units", "length", "residual")
+    for row in residuals.group_by(*names, "group", "kind").agg(columns).iter_rows():
+        key: Key = row[:5]
+        group, kind = row[5:7]
+        at, length, steps = (np.array(values) for values in row[7:])
+        units, i = np.unique(at, return_inverse=True)
+        knots = lengths[key[0]]
         grid = np.full((len(units), len(knots)), np.nan)
-        i = np.searchsorted(units, rows["units"].to_numpy())
-        j = np.searchsorted(knots, rows["length"].to_numpy())
-        grid[i, j] = rows["residual"].to_numpy() * RESIDUAL_STEP
-        of = coefficients[(phase, query, cache, window, dim, group, min(kind, 1))]
-        key: Key = (str(phase), str(query), str(cache), int(window), int(dim))
-        series.setdefault(key, {})[(int(group), int(kind))] = _Series(of, units, grid)
+        grid[i, np.searchsorted(knots, length)] = steps * RESIDUAL_STEP
+        of = coefficients[(*key, group, min(kind, 1))]
+        series.setdefault(key, {})[(group, kind)] = _Series(of, units.astype(float), grid)
     by_heads: dict[Key, dict[int, Array]] = {}
     for (phase, query, cache, window, dim, heads), rows in shifts.group_by([*names, "kv_heads"]):
         knots = lengths[str(phase)]
