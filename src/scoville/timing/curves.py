@@ -31,7 +31,8 @@ class Curve:
     """Seconds of an operator at ROWS, by the rows that column `column` of the features counts.
 
     `seconds` has shape (n, K) for n chips, or (1, K) where all take the same time. `compute_bound` (K,) says where
-    its arithmetic takes longer than its memory traffic; `source` whose times they are.
+    its arithmetic takes longer than its memory traffic; `source` whose times they are, and beyond
+    `measured_rows_count` what was measured is extrapolated.
     """
 
     operator: int
@@ -39,6 +40,11 @@ class Curve:
     seconds: Array
     compute_bound: NDArray[np.bool_]
     source: str
+    measured_rows_count: float = np.inf
+
+    def source_at(self, rows: float) -> str:
+        """Whose time that of `rows` rows is."""
+        return "extrapolated" if self.source == "measured" and rows > self.measured_rows_count else self.source
 
 
 @dataclass(frozen=True, slots=True)

@@ -262,7 +262,9 @@ class RooflineTimer:
             )
             link_s = link * float(speeds.link_s_per_byte[0, i])
             fixed_s = float(speeds.fixed_s[0, i]) if runs else 0.0
+            source = speeds.sources[i]
             if i in curves:
+                source = curves[i].source_at(float(features[curves[i].column]))
                 at = Position.of(features[[curves[i].column]])
                 both = np.stack([curves[i].seconds[0], curves[i].seconds[0] * curves[i].compute_bound])
                 whole_s, compute_s = (at.at(both)[:, 0] * speeds.time_frac[0]).tolist()
@@ -289,7 +291,7 @@ class RooflineTimer:
                     rate=rate,
                     peak_flop_per_s=peak,
                     fixed_s=fixed_s,
-                    source=speeds.sources[i],
+                    source=source,
                 )
             )
         return rows

@@ -57,6 +57,15 @@ def test_a_product_takes_the_tables_own_time_at_a_knot(rows: int) -> None:
     )
 
 
+def test_more_rows_than_were_measured_are_extrapolated() -> None:
+    """Products on an A100 were measured up to 8,192 rows, its experts up to 65,536 tokens."""
+    t, on = table("mixtral-8x7b", tensor=2), central("a100-sxm")
+    for prompt, product in ((4096, "measured"), (16_384, "extrapolated")):
+        rows = explained(t, on, 0, prompt)
+        assert rows["qkv_projection"].source == product, f"products of {prompt} rows"
+        assert rows["experts_up"].source == "measured", f"experts of {prompt} tokens"
+
+
 def test_between_knots_a_curve_is_a_straight_line() -> None:
     values = np.interp(ROWS, [1, ROWS[-1]], [5.0, 7.0])
     at = np.array([0.0, 1.5, 1000.3, ROWS[-1]])

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 Pair = tuple[str, str]
+Found = tuple[int, Array, NDArray[np.bool_]]
 T = TypeVar("T")
 _GEMM = {
     ("bf16", "bf16"): "bf16", ("fp8", "fp8"): "fp8", ("int8", "int8"): "int8", ("int8", "bf16"): "int8_bf16",
@@ -66,8 +67,8 @@ class MeasuredKernels:
             for pair, t in rates.items()
         )
 
-    def _curve(self, table: OperatorTable, i: int, pair: Pair | None) -> tuple[int, Array, bool] | None:
-        """The column whose rows operator i works on, its seconds at ROWS, and whether the table covers its shape.
+    def _curve(self, table: OperatorTable, i: int, pair: Pair | None) -> Found | None:
+        """The column whose rows operator i works on, its seconds at ROWS, and at which of them the table covers it.
 
         Tables hold kernels one by one. TensorRT-LLM's attention rotates, as its table does; its FP8 checkpoints have
         fixed scales, so that norm, activation and attention quantise what they write, where its table of products has a
@@ -78,7 +79,7 @@ class MeasuredKernels:
             return self._collective(table, i, op.collective, op.span_count)
         columns = np.flatnonzero(table.flop[i])
         if self.family == "trtllm" and op.name.endswith("rope") and self.attention is not None:
-            return int(columns[0]), np.zeros(len(ROWS)), True
+            return int(columns[0]), np.zeros(len(ROWS)), np.ones(len(ROWS), np.bool_)
         if pair is None or pair[0] != op.weight_rate or len(columns) != 1:  # a weight that is widened moves fewer bytes
             return None
         block = pair == ("fp8", "fp8") and table.precision.weights in ("declared", "fp8_block")
@@ -90,7 +91,7 @@ class MeasuredKernels:
                 seconds = times.quantised_seconds(ROWS, *op.shape, self.gemm["bf16"].kernel)
             else:
                 seconds = times.seconds(ROWS, *op.shape)
-            return int(columns[0]), seconds, bool(times.covers(1.0, *op.shape))
+            return int(columns[0]), seconds, times.covers(ROWS, *op.shape)
         if op.kind == "moe" and op.experts is not None and op.shape is not None:
             experts = _chosen(self.moe, _MOE.get(pair), block)
             if experts is None:
@@ -100,18 +101,19 @@ class MeasuredKernels:
             pair_s = experts.seconds(ROWS, *layout, distribution=ROUTING, gated=e.gated)
             # The table has both products as one: each gets its share of the weights.
             share = op.shape[0] * op.shape[1] / (e.hidden * e.intermediate * (3 if e.gated else 2))
-            covered = bool(experts.covers(1.0, *layout, distribution=ROUTING, gated=e.gated))
+            covered = experts.covers(ROWS, *layout, distribution=ROUTING, gated=e.gated)
             return int(columns[0]), pair_s * share, covered
         return None
 
-    def _collective(self, table: OperatorTable, i: int, kind: str, ranks: int) -> tuple[int, Array, bool] | None:
+    def _collective(self, table: OperatorTable, i: int, kind: str, ranks: int) -> Found | None:
         columns = np.flatnonzero(table.link_bytes[i])
         if self.collectives is None or kind not in self.collectives.tables or len(columns) != 1:
             return None
         if not self.collectives.covers(kind, ranks, 1.0):
             return None
         payload_bytes = table.link_bytes[i, columns[0]] * ROWS
-        return int(columns[0]), self.collectives.seconds(kind, ranks, payload_bytes), True
+        covered = self.collectives.covers(kind, ranks, payload_bytes)
+        return int(columns[0]), self.collectives.seconds(kind, ranks, payload_bytes), covered
 
     def sides(self, op: Operator, chips: Chips) -> KernelSides | None:
         """The two sides of an attention core; None where nothing answers."""
@@ -147,7 +149,8 @@ class MeasuredKernels:
             if known is not None:
                 column, measured_s, covered = known
                 seconds = measured_s * same_rows(shown_frac[:, i])
-                found.append(Curve(i, column, seconds, compute_bound[i], _source(covered)))
+                most = float(ROWS[covered].max(initial=0.0))
+                found.append(Curve(i, column, seconds, compute_bound[i], _source(bool(covered.any())), most))
             elif self.otherwise:
                 other = self.otherwise.curve(table, i, chips, pair, compute_bound[i], shown_frac[:, i])
                 found += [other] if other else []
