@@ -25,6 +25,7 @@ from scoville.timing.records import OperatorTime, StepTime
 from scoville.transformer.operators import OperatorTable
 
 Array = NDArray[np.float64]
+_KEPT = 16  # tables on chips
 _BLOCK_ELEMENTS = 1 << 15  # kernels x steps x samples per block: four such arrays stay in the cache
 
 
@@ -183,13 +184,29 @@ def _plan(table: OperatorTable, speeds: KernelSpeeds) -> _Plan:
 
 
 class RooflineTimer:
-    """Times steps on any chip from its peaks and the shared efficiencies."""
+    """Times steps on any chip from its kernels, its peaks and the shared efficiencies.
+
+    What follows from a table and a chip alone is kept for the latest ones, which are asked for again and again.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[int, int], tuple[OperatorTable, Chips, KernelSpeeds, _Plan]] = {}
+
+    def _prepared(self, table: OperatorTable, chips: Chips) -> tuple[KernelSpeeds, _Plan]:
+        key = (id(table), id(chips))
+        found = self._kept.get(key)
+        if found is None:
+            speeds = kernel_speeds(table, chips)
+            found = table, chips, speeds, _plan(table, speeds)  # with the objects themselves, which keep their ids
+            if len(self._kept) >= _KEPT:
+                self._kept.pop(next(iter(self._kept), key), None)
+            self._kept[key] = found
+        return found[2:]
 
     def time(self, table: OperatorTable, chips: Chips, features: Array) -> StepTime:
         """See `Timer.time`. Features (m, columns) on n chips give (n, m)."""
         n, m = chips.n, features.shape[0]
-        speeds = kernel_speeds(table, chips)
-        plan = _plan(table, speeds)
+        speeds, plan = self._prepared(table, chips)
         compute_s, memory_s, link_s, launch_s, longest_s = (np.empty((n, m)) for _ in range(5))
         kernels = max(1, len(plan.flop))
         rows = max(1, min(m, _BLOCK_ELEMENTS // kernels))

@@ -22,7 +22,7 @@ from scoville.timing.measured.attention_roofline import LATENT_DIM
 from scoville.timing.measured.collectives import CollectiveTimes, collective_chips, collective_times
 from scoville.timing.measured.fitted import ROUTING, FittedKernels, KernelSides, same_rows
 from scoville.timing.measured.gemm import GemmTimes, gemm_tables, gemm_times
-from scoville.timing.measured.moe import MoeTimes, moe_tables, moe_times
+from scoville.timing.measured.moe import moe_tables, moe_times
 from scoville.transformer.operators import Operator, OperatorTable
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class MeasuredKernels:
     chip: str
     family: str
     gemm: dict[str, GemmTimes]
-    moe: dict[str, MoeTimes]
+    moe: dict[str, str]
     attention: AttentionTimes | None
     collectives: CollectiveTimes | None
     otherwise: FittedKernels | None = None
@@ -93,9 +93,10 @@ class MeasuredKernels:
                 seconds = times.seconds(ROWS, *op.shape)
             return int(columns[0]), seconds, times.covers(ROWS, *op.shape)
         if op.kind == "moe" and op.experts is not None and op.shape is not None:
-            experts = _chosen(self.moe, _MOE.get(pair), block)
-            if experts is None:
+            name = _chosen(self.moe, _MOE.get(pair), block)
+            if name is None:
                 return None
+            experts = moe_times(self.chip, self.family, name)
             e = op.experts
             layout = (e.hidden, e.intermediate, e.experts, e.top_k, e.tensor, e.expert)
             pair_s = experts.seconds(ROWS, *layout, distribution=ROUTING, gated=e.gated)
@@ -181,7 +182,7 @@ def _tables(chip: str, family: str) -> MeasuredKernels | None:
         chip,
         family,
         gemm,
-        {fmt: moe_times(chip, family, fmt) for c, f, fmt in moe_tables() if (c, f) == (chip, family)},
+        {fmt: fmt for c, f, fmt in moe_tables() if (c, f) == (chip, family)},  # read when a model has experts
         attention_times(chip, family),
         collective_times(chip, family) if chip in collective_chips() else None,
     )
