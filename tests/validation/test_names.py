@@ -130,6 +130,7 @@ def test_an_engine_of_no_family_is_named() -> None:
         ("fp4", "gpt-oss-120b", "h100", "vllm", Precision("declared", "bf16", "bf16")),
         ("mxfp4", "gpt-oss-120b", "b200", "vllm", Precision("declared", "mxfp4", "bf16")),
         ("w4a16", "llama-3.1-70b", "h100", "vllm", Precision("int4", "bf16", "bf16")),
+        ("INT4 (AWQ)", "llama-3.1-70b", "h100", "vllm", Precision("int4", "bf16", "bf16")),
     ],
 )
 def test_a_precision_maps(facts: Facts, text: str, model: str, chip: str, engine: str, formats: Precision) -> None:
@@ -156,6 +157,10 @@ def test_an_unknown_precision_is_named(facts: Facts) -> None:
         ("tp1 dp8 ep8", 8, "deepseek-v3", False, Parallelism(1, 1, 8, 8), 1),
         ("TP=2", 8, "llama-3.1-70b", False, Parallelism(2), 4),
         ("TP1", None, "llama-3.1-8b", False, Parallelism(), 1),
+        ("TEP8", 8, "deepseek-v3", False, Parallelism(8, 1, 8), 1),
+        ("dep-8", 8, "deepseek-v3", False, Parallelism(1, 1, 8, 8), 1),
+        ("tensor_parallel_size=4, pipeline parallel 2", 8, "llama-3.1-70b", False, Parallelism(4, 2), 1),
+        ("4", 8, "llama-3.1-70b", False, Parallelism(4), 2),
     ],
 )
 def test_a_parallelism_maps(

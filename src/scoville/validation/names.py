@@ -57,6 +57,15 @@ _FORMATS = {
     "gptq": ("int4", "bf16"), "w4a8": ("int4", "fp8"), "w4afp8": ("int4", "fp8"),
 }  # fmt: skip
 _DEGREE = re.compile(r"(?<![a-z])(dp[\s_-]?attn|moe[\s_-]?tp|moe[\s_-]?ep|tp|pp|ep|dp)[\s_=:x-]?(\d+)", re.IGNORECASE)
+# Written out, or two at once: "tensor_parallel_size=8", "TEP8" (tensor and expert), "DEP8" (data and expert), "8".
+_LONG = tuple(
+    (re.compile(long, re.IGNORECASE), short)
+    for long, short in (
+        (r"(tensor|pipeline|expert|data)[\s_-]?parallel(ism)?([\s_-]?size)?", lambda m: f"{m[1][0]}p"),
+        (r"(?<![a-z])([td])ep[\s_=:x-]?(\d+)", lambda m: f"{m[1]}p{m[2]} ep{m[2]}"),
+        (r"^\s*(\d+)\s*$", lambda m: f"tp{m[1]}"),
+    )
+)
 _WORDS = re.compile(r"agg(regated)?|[\s,;/|+()&]+", re.IGNORECASE)
 
 
@@ -131,8 +140,9 @@ def precision(text: str, model: Architecture, chip: Accelerator, engine: str) ->
     declare fp8, other engines take the format that the model computes in unless told otherwise. The FP8 checkpoints
     that Qwen publishes have a scale per 128 x 128 weights. Raises Unknown.
     """
-    key = re.sub(r"[^a-z0-9]", "", text.lower())
-    if key not in _FORMATS:
+    named = [re.sub(r"[^a-z0-9]", "", part.lower()) for part in (text, *re.split(r"[()]", text))]
+    key = next((name for name in named if name in _FORMATS), "")
+    if not key:
         raise Unknown(f"precision '{text}' is not known; known: {', '.join(_FORMATS)}")
     weights, activations = _FORMATS[key]
     if weights == "fp8" and model.name.startswith("Qwen"):
@@ -162,13 +172,16 @@ def spread(text: str, chips: int | None, model: Architecture, *, attention_dp: b
     that number (SGLang's way of counting), the groups are inside TP. `attention_dp`: the table says that its runs of
     mixture-of-experts models, labelled with TP alone, use expert parallelism and attention data parallelism.
     """
+    plain = text
+    for long, short in _LONG:
+        plain = long.sub(short, plain)
     degrees: dict[str, int] = {}
-    for name, digits in _DEGREE.findall(text):
+    for name, digits in _DEGREE.findall(plain):
         key = re.sub(r"[^a-z]", "", name.lower())
         if key in degrees:
             raise Unknown(f"parallelism '{text}' gives {key.upper()} twice")
         degrees[key] = int(digits)
-    if not degrees or _WORDS.sub("", _DEGREE.sub("", text)):
+    if not degrees or _WORDS.sub("", _DEGREE.sub("", plain)):
         raise Unknown(f"parallelism '{text}' is not understood; expected words such as TP4, PP2, EP8, DP8, moeEP8")
     tensor, pipeline = degrees.get("tp", 1), degrees.get("pp", 1)
     groups = degrees.get("dpattn", 1)
