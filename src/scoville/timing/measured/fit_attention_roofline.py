@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -20,39 +19,6 @@ _START = (1e-5, 0.6, 0.5, 0.85, 0.8, 1e-8, 0.1)
 _LOW = (1e-6, 0.05, 0.05, 0.3, 0.3, 1e-12, 1e-3)
 _HIGH = (1e-4, 1.0, 1.0, 1.0, 1.0, 1e-5, 1.0)
 _LAYOUT = ("phase", "query", "cache", "window", "heads", "kv_heads", "head_dim")
-
-
-def read_infersim(folder: Path) -> pl.DataFrame:
-    """H20 and H800 rows of alibaba/InferSim (Apache-2.0), `bench_data/mha`: FlashAttention on one layer."""
-    frames = []
-    for chip, name in (("h20", "h20"), ("h800", "h800-sxm")):
-        for path in sorted(folder.glob(f"h800_h20/bench_data/mha/*/{chip}/*.csv")):
-            decode = path.parent.parent.name == "decode"
-            heads, kv_heads, dim = (int(x) for x in path.stem.split("-"))
-            lines = [line.split(",") for line in path.read_text().split() if line[:5] != "dtype"]
-            for line in lines:
-                cache = line[1] if decode else "bf16"
-                batch, length = (int(line[2]), int(line[3])) if decode else (1, int(line[1]))
-                frames.append(
-                    {
-                        "chip": name,
-                        "family": "flash-attention",
-                        "phase": "decode" if decode else "prefill",
-                        "query": "bf16",
-                        "cache": "fp8" if cache.startswith("fp8") else "bf16",
-                        "window": 0,
-                        "head_dim": dim,
-                        "heads": heads,
-                        "kv_heads": kv_heads,
-                        "batch": batch,
-                        "new_tokens": 1 if decode else length,
-                        "cached_tokens": length - 1 if decode else 0,
-                        "length": length,
-                        "group": heads // kv_heads,
-                        "time_s": float(line[4] if decode else line[2]) * 1e-6,
-                    }
-                )
-    return pl.DataFrame(frames)
 
 
 def streaming(rows: pl.DataFrame, facts: Facts) -> pl.DataFrame:
