@@ -7,10 +7,10 @@ the roofline.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 Pair = tuple[str, str]
 Found = tuple[int, Array, NDArray[np.bool_]]
-T = TypeVar("T")
 _GEMM = {
     ("bf16", "bf16"): "bf16", ("fp8", "fp8"): "fp8", ("int8", "int8"): "int8", ("int8", "bf16"): "int8_bf16",
     ("int4", "bf16"): "int4_bf16",
@@ -49,7 +48,7 @@ class MeasuredKernels:
     chip: str
     family: str
     gemm: dict[str, GemmTimes]
-    moe: dict[str, str]
+    moe: frozenset[str]
     attention: AttentionTimes | None
     collectives: CollectiveTimes | None
     otherwise: FittedKernels | None = None
@@ -84,17 +83,18 @@ class MeasuredKernels:
             return None
         block = pair == ("fp8", "fp8") and table.precision.weights in ("declared", "fp8_block")
         if op.kind == "gemm" and op.shape is not None:
-            times = _chosen(self.gemm, _GEMM.get(pair), block)
-            if times is None:
+            name = _name(_GEMM, pair, self.gemm, block)
+            if not name:
                 return None
-            if self.family == "trtllm" and times is self.gemm.get("fp8"):  # fixed scales
+            times = self.gemm[name]
+            if self.family == "trtllm" and name == "fp8":  # fixed scales
                 seconds = times.quantised_seconds(ROWS, *op.shape, self.gemm["bf16"].kernel)
             else:
                 seconds = times.seconds(ROWS, *op.shape)
             return int(columns[0]), seconds, times.covers(ROWS, *op.shape)
         if op.kind == "moe" and op.experts is not None and op.shape is not None:
-            name = _chosen(self.moe, _MOE.get(pair), block)
-            if name is None:
+            name = _name(_MOE, pair, self.moe, block)
+            if not name:
                 return None
             experts = moe_times(self.chip, self.family, name)
             e = op.experts
@@ -162,9 +162,11 @@ def _source(covered: bool) -> str:
     return "measured" if covered else "extrapolated"
 
 
-def _chosen(tables: Mapping[str, T], name: str | None, block: bool) -> T | None:
-    """The table of a format, that of block scales where it is meant and there is one."""
-    return tables.get(f"{name}_block" if block else "", tables.get(name or ""))
+def _name(formats: Mapping[Pair, str], pair: Pair, known: Container[str], block: bool) -> str:
+    """The table of a format, that of block scales where it is meant and there is one; "" where there is none."""
+    name = formats.get(pair, "")
+    blocks = f"{name}_block"
+    return blocks if block and blocks in known else name if name in known else ""
 
 
 def measured_kernels(chip: str, family: str, otherwise: FittedKernels | None = None) -> MeasuredKernels | None:
@@ -182,7 +184,7 @@ def _tables(chip: str, family: str) -> MeasuredKernels | None:
         chip,
         family,
         gemm,
-        {fmt: fmt for c, f, fmt in moe_tables() if (c, f) == (chip, family)},  # read when a model has experts
+        frozenset(fmt for c, f, fmt in moe_tables() if (c, f) == (chip, family)),  # read when a model has experts
         attention_times(chip, family),
         collective_times(chip, family) if chip in collective_chips() else None,
     )
