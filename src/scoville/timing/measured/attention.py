@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from scoville.errors import DeploymentError
 from scoville.timing.measured import tables
+from scoville.timing.measured.tables import place
 from scoville.transformer.step import Window, seen_tokens
 
 if TYPE_CHECKING:
@@ -167,8 +168,8 @@ class LayoutTimes:
         Outside the knots the residual of the border goes on.
         """
         b, n, c = np.broadcast_arrays(*(np.asarray(x, float) for x in (batch, new_tokens, cached_tokens)))
-        i, x = _place(np.log(np.maximum(b, 1)), np.log(BATCHES))
-        j, y = _place(np.log(np.maximum(self._length(n, c), 1)), np.log(self.lengths_tokens))
+        i, x = place(BATCHES, b)
+        j, y = place(self.lengths_tokens, self._length(n, c))
         r = self.log_ratio_frac
         low = (1 - x) * r[i, j] + x * r[i + 1, j]
         high = (1 - x) * r[i, j + 1] + x * r[i + 1, j + 1]
@@ -179,8 +180,8 @@ class LayoutTimes:
         """Whether the four knots around each point were measured; never for a prefill with cached tokens."""
         b, n, c = np.broadcast_arrays(*(np.asarray(x, float) for x in (batch, new_tokens, cached_tokens)))
         length = self._length(n, c)
-        i, x = _place(np.log(np.maximum(b, 1)), np.log(BATCHES))
-        j, y = _place(np.log(np.maximum(length, 1)), np.log(self.lengths_tokens))
+        i, x = place(BATCHES, b)
+        j, y = place(self.lengths_tokens, length)
         m = self.measured
         first, last = self.lengths_tokens[0], self.lengths_tokens[-1]
         inside = (b >= BATCHES[0]) & (b <= BATCHES[-1]) & (length >= first) & (length <= last)
@@ -190,12 +191,6 @@ class LayoutTimes:
 
     def _length(self, n: Array, c: Array) -> Array:
         return c + n if self.phase == "decode" else n
-
-
-def _place(at: Array, knots: Array) -> tuple[NDArray[np.intp], Array]:
-    """The knot below each point and the share of the way to the next, kept within the knots."""
-    i = np.clip(np.searchsorted(knots, at, side="right") - 1, 0, len(knots) - 2)
-    return i, np.clip((at - knots[i]) / (knots[i + 1] - knots[i]), 0.0, 1.0)
 
 
 @dataclass(frozen=True, eq=False)

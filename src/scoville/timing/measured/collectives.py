@@ -13,13 +13,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scoville.errors import DeploymentError
+from scoville.timing.measured.tables import frame, place
 
 if TYPE_CHECKING:
     import polars as pl
@@ -82,8 +82,8 @@ class CollectiveTable:
     def seconds(self, ranks: ArrayLike, payload_bytes: ArrayLike) -> Array:
         """Seconds among 2 ranks or more; shapes broadcast. The ratio at the table's border goes on outside."""
         p, payload = np.asarray(ranks, float), np.asarray(payload_bytes, float)
-        i, u = _place(self.ranks_count, p)
-        j, v = _place(self.payload_bytes, payload)
+        i, u = place(self.ranks_count, p)
+        j, v = place(self.payload_bytes, payload)
         r = self.log_ratio_frac
         ratio = (1 - u) * ((1 - v) * r[i, j] + v * r[i, j + 1]) + u * ((1 - v) * r[i + 1, j] + v * r[i + 1, j + 1])
         time = line_seconds(self.line, self.kind, self.link_bytes_per_s, p, payload) * np.exp(ratio)
@@ -123,13 +123,6 @@ class CollectiveTimes:
         return self.tables[kind]
 
 
-def _place(knots: Array, x: Array) -> tuple[NDArray[np.intp], Array]:
-    """Index of the knot below, and how far towards the next in log units; held at the ends."""
-    i = np.clip(np.searchsorted(knots, x, side="right") - 1, 0, len(knots) - 2)
-    logs = np.log(knots)
-    return i, np.asarray((np.log(np.clip(x, knots[0], knots[-1])) - logs[i]) / (logs[i + 1] - logs[i]))
-
-
 def fitted_line(facts: Facts, kind: str, family: str = "vllm") -> CollectiveLine:
     """The line of an operation, fitted across chips joined by a switch: central values of `kernel-collectives`."""
     key = f"{kind}_{family}" if kind == "all_reduce" else kind
@@ -141,13 +134,7 @@ def fitted_line(facts: Facts, kind: str, family: str = "vllm") -> CollectiveLine
 
 @lru_cache(maxsize=1)
 def _tables() -> tuple[pl.DataFrame, pl.DataFrame]:
-    import polars as pl
-
-    data = files("scoville.timing.measured") / "data"
-    parameters, rows = (
-        pl.read_parquet((data / f"{x}.parquet").read_bytes()) for x in ("collectives_parameters", "collectives")
-    )
-    return parameters, rows
+    return frame("collectives_parameters"), frame("collectives")
 
 
 def collective_chips() -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from scoville.errors import DeploymentError
 from scoville.timing.measured import tables
+from scoville.timing.measured.tables import place
 from scoville.transformer.architecture import FORMATS
 
 if TYPE_CHECKING:
@@ -165,9 +166,9 @@ class GemmTimes:
         `light_seconds`: small weights of a replayed kernel come from the cache, those of a model don't.
         """
         m, n, k = (np.asarray(x, float) for x in (m, n, k))
-        a, u = _place(self.m_count, m)
-        b, v = _place(self.n_count, n)
-        c, w = _place(self.k_count, k)
+        a, u = place(self.m_count, m)
+        b, v = place(self.n_count, n)
+        c, w = place(self.k_count, k)
         r = self.log_ratio_frac
         residual = (1 - v) * ((1 - w) * _along(r, b, c, a, u) + w * _along(r, b, c + 1, a, u)) + v * (
             (1 - w) * _along(r, b + 1, c, a, u) + w * _along(r, b + 1, c + 1, a, u)
@@ -189,14 +190,6 @@ class GemmTimes:
         for knots, x in ((self.m_count, m), (self.n_count, n), (self.k_count, k)):
             inside = inside & (np.asarray(x) >= knots[0]) & (np.asarray(x) <= knots[-1])
         return np.asarray(inside)
-
-
-def _place(knots: Array, x: Array) -> tuple[NDArray[np.intp], Array]:
-    """Index of the knot below, and how far towards the next in log units; held at the ends."""
-    i = np.clip(np.searchsorted(knots, x, side="right") - 1, 0, len(knots) - 2)
-    logs = np.log(knots)
-    u = (np.log(np.clip(x, knots[0], knots[-1])) - logs[i]) / (logs[i + 1] - logs[i])
-    return i, np.asarray(u)
 
 
 def _along(r: Array, b: NDArray[np.intp], c: NDArray[np.intp], a: NDArray[np.intp], u: Array) -> Array:

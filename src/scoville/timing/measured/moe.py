@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -24,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from scoville.errors import DeploymentError
 from scoville.timing.measured.moe_routing import Load, routing_load
+from scoville.timing.measured.tables import frame
 from scoville.transformer.architecture import FORMATS
 
 if TYPE_CHECKING:
@@ -342,11 +342,7 @@ _EVEN = np.array([1.0, 1.0, 1.0, 1.0, 4.0, 0.25])  # octaves; whether experts ar
 
 @lru_cache(maxsize=1)
 def _tables() -> tuple[pl.DataFrame, pl.DataFrame]:
-    import polars as pl
-
-    folder = files("scoville.timing.measured") / "data"
-    parameters, residuals = (pl.read_parquet((folder / f"{x}.parquet").read_bytes()) for x in ("moe_parameters", "moe"))
-    return parameters, residuals
+    return frame("moe_parameters"), frame("moe")
 
 
 def moe_tables() -> tuple[tuple[str, str, str], ...]:

@@ -11,12 +11,16 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from scoville.errors import DeploymentError
 
 if TYPE_CHECKING:
     import polars as pl
 
 OPERATORS = "SCOVILLE_OPERATORS"
+Array = NDArray[np.float64]
 _KEY = ("chip", "family", "format")
 
 
@@ -39,3 +43,10 @@ def frame(name: str) -> pl.DataFrame:
     if own.schema != bundled.schema:
         raise DeploymentError(f"{OPERATORS}: {path} has other columns than this version reads; measure anew")
     return pl.concat([bundled.join(own, on=[c for c in _KEY if c in own.columns], how="anti"), own])
+
+
+def place(knots: Array, x: Array) -> tuple[NDArray[np.intp], Array]:
+    """Index of the knot below, and how far towards the next in log units; held at the ends."""
+    i = np.clip(np.searchsorted(knots, x, side="right") - 1, 0, len(knots) - 2)
+    logs = np.log(knots)
+    return i, np.asarray((np.log(np.clip(x, knots[0], knots[-1])) - logs[i]) / (logs[i + 1] - logs[i]))
