@@ -39,6 +39,10 @@ class DeploymentError(ScovilleError):
     """A model that does not fit, or targets that no batch size can meet."""
 
 
+class DesignError(ScovilleError):
+    """A chip's design, or a space of designs: what breaks which limit, and by how much."""
+
+
 class StudyError(ScovilleError):
     """A question file that is incomplete or contradictory."""
 
