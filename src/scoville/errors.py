@@ -6,6 +6,7 @@ ScovilleError            anything the user can put right; the command line ends 
 ├── TrafficError         a trace that cannot be read or makes no sense
 ├── ModelError           a model configuration that cannot be understood
 ├── DeploymentError      a model that does not fit, or targets that cannot be met
+├── DesignError          a chip's design, or a space of designs, that breaks a limit
 └── StudyError           a question file that is incomplete or contradictory
 """
 
