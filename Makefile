@@ -16,7 +16,7 @@ help:
 	@echo "make bench   every promised speed: target, measured, pass"
 	@echo "make lint    style, format, types and import rules"
 	@echo "make format  puts the style right where that can be done by rule"
-	@echo "make lock    resolves both lock files anew (needs uv)"
+	@echo "make lock    resolves the lock files anew (needs uv)"
 	@echo "make clean   removes .venv, caches and results"
 
 runtime:
@@ -48,10 +48,11 @@ format: development
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-# The development file is resolved within the versions of the other one, so that it can stand in for it.
+# Each file is resolved within the versions of the one before, so that it can stand in for it.
 lock:
 	$(COMPILE) --group build --output-file requirements.lock
 	$(COMPILE) --extra dev --constraint requirements.lock --output-file requirements-dev.lock
+	$(COMPILE) --extra dev --extra cluster --constraint requirements-dev.lock --output-file requirements-cluster.lock
 
 clean:
 	rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist results

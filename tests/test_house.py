@@ -59,21 +59,26 @@ def test_no_file_holds_a_path_of_somebodys_machine(lines: list[tuple[str, str]])
     assert [place for place, line in lines if MACHINE_PATHS.search(line)] == []
 
 
-def test_both_locks_hold_every_dependency_with_a_hash() -> None:
+def test_all_locks_hold_every_dependency_with_a_hash() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     build = project["dependency-groups"]["build"]
     runtime = project["project"]["dependencies"] + build
-    development = runtime + project["project"]["optional-dependencies"]["dev"]
-    for lock, wanted in (("requirements.lock", runtime), ("requirements-dev.lock", development)):
+    extras = project["project"]["optional-dependencies"]
+    development = runtime + extras["dev"]
+    for lock, wanted in (
+        ("requirements.lock", runtime),
+        ("requirements-dev.lock", development),
+        ("requirements-cluster.lock", development + extras["cluster"]),
+    ):
         entries = re.findall(r"^([a-z0-9-]+)==(?:[^\n]*\\\n +--hash)", (ROOT / lock).read_text(), flags=re.M)
         assert sorted({re.split(r"[>=]", w)[0] for w in wanted} - set(entries)) == [], lock
 
 
-def test_the_development_lock_can_stand_in_for_the_other() -> None:
+def test_each_lock_can_stand_in_for_the_one_before() -> None:
     def pinned(lock: str) -> set[str]:
         return set(re.findall(r"^[a-z0-9-]+==[^\\\n]*", (ROOT / lock).read_text(), flags=re.M))
 
-    assert pinned("requirements.lock") <= pinned("requirements-dev.lock")
+    assert pinned("requirements.lock") <= pinned("requirements-dev.lock") <= pinned("requirements-cluster.lock")
 
 
 def test_every_imported_package_is_a_declared_dependency() -> None:
