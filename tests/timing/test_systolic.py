@@ -10,10 +10,15 @@ import numpy as np
 import pytest
 
 from scoville.errors import FactError
-from scoville.facts import Facts
+from scoville.facts import Draws, Facts
+from scoville.timing import chips
+from scoville.timing.roofline import kernel_speeds
 from scoville.timing.systolic import Hardware, SystolicTimes, systolic
 from scoville.timing.systolic.mapping import Product, layouts
+from scoville.transformer import load
 from scoville.transformer.architecture import FORMATS
+from scoville.transformer.sharding import operator_table
+from scoville.transformer.step import Parallelism, Precision
 
 BF16 = FORMATS["bf16"]
 
@@ -244,3 +249,25 @@ def test_formats_nobody_can_multiply_are_refused_in_a_sentence() -> None:
         tall().gemm_seconds(1, 64, 64, "mxfp4", "bf16")
     with pytest.raises(FactError, match="unknown number format 'fp9'; known: fp32"):
         tall().gemm_seconds(1, 64, 64, "fp9", "bf16")
+
+
+def test_samples_spread_with_the_shares_that_arrays_and_memory_reach(facts: Facts) -> None:
+    """Many rows of a product take the inverse of the drawn share of the peak, few rows that of the bandwidth."""
+    draws = Draws(1, 200)
+    accelerator = facts.accelerator("jalapeno")
+    one = chips(accelerator, facts, Draws.central(), "systolic")
+    on = replace(
+        chips(accelerator, facts, draws, "systolic"),
+        compute_flop_per_s={pair: np.repeat(rate, 200) for pair, rate in one.compute_flop_per_s.items()},
+        memory_bytes_per_s=np.repeat(one.memory_bytes_per_s, 200),
+        launch_s=dict.fromkeys(one.launch_s, np.zeros(200)),
+    )
+    table = operator_table(load("llama-3.1-70b"), Precision("fp8", "fp8", "fp8"), Parallelism(4))
+    speeds = kernel_speeds(table, on)
+    up = next(c for c in speeds.curves if table.operators[c.operator].name.endswith("mlp_up"))
+    for k, name in ((0, "memory_share"), (-1, "compute_share")):
+        share = facts.get("systolic", name)
+        drawn = draws.sample(share)
+        assert drawn.std() > 0.01
+        central = up.seconds[:, k] * drawn / share.number
+        assert np.ptp(central) < 1e-9 * central.mean(), f"{name} does not reach the seconds"

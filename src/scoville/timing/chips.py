@@ -147,7 +147,7 @@ def chips(accelerator: Accelerator, facts: Facts, draws: Draws, kernels: str = "
     measured = measured_kernels(accelerator.id, kernels, fitted)
     if measured and not measured.agrees(bandwidth.number, fitted.compute_flop_per_s):
         measured = None
-    arrays = systolic_kernels(accelerator, facts, fitted) if kernels == SYSTOLIC else None
+    arrays = systolic_kernels(accelerator, facts, draws, fitted) if kernels == SYSTOLIC else None
     spread = facts.get("uncertainty", f"chip_{evidence}")
     by_class = {c: facts.get("uncertainty", f"class_{c}") for c in FITTED_CLASSES}
     family = facts.find("timing-family", accelerator.id)

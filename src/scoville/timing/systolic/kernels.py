@@ -1,7 +1,7 @@
 """The systolic timer behind the interface of measured kernels: curves and sides, drawn at a chip's central figures.
 
 Every kernel takes the launch of the roofline on top. Samples of a chip scale what its arithmetic bounds by their peak
-and the rest by their bandwidth. Collectives, about which arrays say nothing, are those of the fitted roofline, and
+and the share of it that busy arrays reach, the rest by their bandwidth and its share. Collectives, about which arrays say nothing, are those of the fitted roofline, and
 element-wise work stays on the roofline.
 """
 
@@ -25,7 +25,7 @@ from scoville.transformer.architecture import FORMATS
 from scoville.transformer.operators import Operator, OperatorTable
 
 if TYPE_CHECKING:
-    from scoville.facts import Accelerator, Facts
+    from scoville.facts import Accelerator, Draws, Facts
     from scoville.timing.chips import Chips
 
 Array = NDArray[np.float64]
@@ -35,10 +35,15 @@ _LATENT_VALUES, _PROMPT_KEYS, _PROMPT_VALUES = 512, 192, 128  # of DeepSeek-V3's
 
 @dataclass(frozen=True, eq=False)
 class SystolicKernels:
-    """The arrays of one chip; `collectives` answers for the links. Peaks are the chip's central figures by formats."""
+    """The arrays of one chip; `collectives` answers for the links. Peaks are the chip's central figures by formats.
+
+    `compute_frac` and `memory_frac`, (n,), are draws of the shares of both that arrays and memory reach.
+    """
 
     times: SystolicTimes
     collectives: FittedKernels
+    compute_frac: Array
+    memory_frac: Array
     family: str = "systolic"
     _drawn: dict[tuple[object, ...], Array] = field(default_factory=dict, repr=False)
 
@@ -109,12 +114,14 @@ class SystolicKernels:
     def _own(self, chips: Chips, pair: Pair) -> tuple[Array, Array]:
         """How much longer arithmetic and traffic take on each sample than at central figures, (n,)."""
         hw = self.times.hardware
-        return hw.compute_flop_per_s[pair] / chips.compute_flop_per_s[pair], (
-            hw.memory_bytes_per_s / chips.memory_bytes_per_s
-        )
+        peak = hw.compute_flop_per_s[pair] / chips.compute_flop_per_s[pair]
+        stream = hw.memory_bytes_per_s / chips.memory_bytes_per_s
+        return peak * hw.compute_frac / self.compute_frac, stream * hw.memory_frac / self.memory_frac
 
 
-def systolic_kernels(accelerator: Accelerator, facts: Facts, collectives: FittedKernels) -> SystolicKernels:
+def systolic_kernels(
+    accelerator: Accelerator, facts: Facts, draws: Draws, collectives: FittedKernels
+) -> SystolicKernels:
     """Raises FactError for a chip whose arrays nobody has described."""
     times = systolic(accelerator, facts)
     if times is None:
@@ -122,4 +129,5 @@ def systolic_kernels(accelerator: Accelerator, facts: Facts, collectives: Fitted
             f"{accelerator.id} has no matrix units that the systolic timer could time: its facts hold no "
             f"microarchitecture; add array_rows, array_columns, clock and the rest with --facts, or leave --timer out"
         )
-    return SystolicKernels(times, collectives)
+    shares = (draws.sample(facts.get("systolic", name)) for name in ("compute_share", "memory_share"))
+    return SystolicKernels(times, collectives, *shares)
