@@ -54,9 +54,10 @@ def test_rows_that_are_not_finite_are_left_out() -> None:
     assert front(values).tolist() == [1], "an infeasible point is on the front"
 
 
-def test_many_points_are_taken_in_heads_and_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_points_are_thinned_and_taken_in_heads_and_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(3).random((300, 3)).round(1)
     whole = front(values)
+    monkeypatch.setattr(module, "_SAMPLE", 20)
     monkeypatch.setattr(module, "_HEAD", 8)
     monkeypatch.setattr(module, "_PAIRS", 50)
     assert front(values).tolist() == whole.tolist() == by_pairs(values), "the front depends on how it is cut up"

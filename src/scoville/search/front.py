@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-_HEAD = 1024  # points whose front is found pair by pair, before it thins out the rest
+_SAMPLE = 4096  # points whose front thins out the others
+_HEAD = 1024  # points whose front is found pair by pair, before it is held to the rest
 _PAIRS = 4_000_000  # comparisons held in memory at a time
 
 
@@ -25,6 +26,9 @@ def front(values: Array) -> NDArray[np.intp]:
     [0, 1]
     """
     kept = np.flatnonzero(np.isfinite(values).all(axis=1))
+    if len(kept) > 2 * _SAMPLE:
+        sample = kept[:: len(kept) // _SAMPLE]
+        kept = kept[_hardly_beaten(values[kept], values[sample[front(values[sample])]])]
     if not len(kept):
         return kept
     _, first = np.unique(values[kept], axis=0, return_index=True)  # in lexicographic order: ties of the sum need it
@@ -40,6 +44,29 @@ def front(values: Array) -> NDArray[np.intp]:
         rest = _undominated(points[_HEAD:], points[:_HEAD][head])
         kept, points = kept[_HEAD:][rest], points[_HEAD:][rest]
     return np.sort(np.concatenate(found))
+
+
+def _hardly_beaten(points: Array, by: Array) -> NDArray[np.bool_]:
+    """False for points that one of a few of `by` dominates, chosen for each: quick, and leaves some that others would.
+
+    Of those with at most the point's value of one objective, the least in a mix of the others.
+    """
+    k = points.shape[1]
+    scaled = by / np.where((top := np.abs(by).max(axis=0)) > 0, top, 1.0)
+    mixes = scaled @ np.vstack([np.eye(k), np.ones(k), 1 + 3 * np.eye(k)]).T
+    alive = np.arange(len(points))
+    for column in range(k):
+        order = np.argsort(by[:, column])
+        for mix in mixes[order].T:
+            least = order[np.maximum.accumulate(np.where(mix <= np.minimum.accumulate(mix), np.arange(len(mix)), 0))]
+            mine = points[alive]
+            place = np.searchsorted(by[order, column], mine[:, column], side="right") - 1
+            chosen = by[least[place]]
+            beaten = (chosen <= mine).all(axis=1) & (chosen < mine).any(axis=1) & (place >= 0)
+            alive = alive[~beaten]
+    kept = np.zeros(len(points), bool)
+    kept[alive] = True
+    return kept
 
 
 def _undominated(points: Array, by: Array, itself: bool = False) -> NDArray[np.intp]:
