@@ -2,7 +2,7 @@
 
 Field and variable names end in the measure of their value, composed from the atoms below with `_per_`:
 
-    _s _h _bytes _flop _w _j _mm2 _usd _tokens _frac _count _kg
+    _s _h _bytes _flop _w _j _mm _mm2 _usd _tokens _frac _count _kg
 
 so `memory_bytes_per_s`, `energy_j_per_byte`, `rent_usd_per_h`, `price_usd_per_token`. Time inside is in seconds,
 except in `_usd_per_h`, the field's habit for hourly prices. Fractions are fractions, never percent.
@@ -19,9 +19,9 @@ from scoville.errors import UnitError, nearest
 
 _YEAR_S = 365 * 86400.0
 
-# Base dimensions: time, information, operations, energy, money, tokens, area, mass.
+# Base dimensions: time, information, operations, energy, money, tokens, length, mass.
 _Dimension = tuple[int, int, int, int, int, int, int, int]
-_BASES = ("s", "byte", "flop", "j", "usd", "token", "mm2", "kg")
+_BASES = ("s", "byte", "flop", "j", "usd", "token", "mm", "kg")
 
 
 def _dim(**powers: int) -> _Dimension:
@@ -29,7 +29,8 @@ def _dim(**powers: int) -> _Dimension:
 
 
 _NONE = _dim()
-_S, _BYTE, _FLOP, _J, _USD, _TOKEN, _MM2, _KG = (_dim(**{b: 1}) for b in _BASES)
+_S, _BYTE, _FLOP, _J, _USD, _TOKEN, _MM, _KG = (_dim(**{b: 1}) for b in _BASES)
+_MM2 = _dim(mm=2)
 _W = _dim(j=1, s=-1)
 _HZ = _dim(s=-1)
 _RATE = _dim(flop=1, s=-1)
@@ -46,7 +47,8 @@ def _atoms() -> dict[str, tuple[float, _Dimension]]:
         "min": (60.0, _S), "h": (3600.0, _S), "hour": (3600.0, _S), "day": (86400.0, _S), "days": (86400.0, _S),
         "d": (86400.0, _S), "month": (_YEAR_S / 12, _S), "months": (_YEAR_S / 12, _S), "yr": (_YEAR_S, _S),
         "year": (_YEAR_S, _S), "years": (_YEAR_S, _S), "a": (_YEAR_S, _S),
-        "mm2": (1.0, _MM2), "mm²": (1.0, _MM2), "cm2": (1e2, _MM2), "cm²": (1e2, _MM2), "um2": (1e-6, _MM2),
+        "mm": (1.0, _MM), "mm2": (1.0, _MM2), "mm²": (1.0, _MM2),
+        "cm2": (1e2, _MM2), "cm²": (1e2, _MM2), "um2": (1e-6, _MM2),
         "m2": (1e6, _MM2), "g": (1e-3, _KG), "kg": (1.0, _KG), "t": (1e3, _KG),
         "%": (0.01, _NONE), "frac": (1.0, _NONE), "fraction": (1.0, _NONE), "ratio": (1.0, _NONE), "x": (1.0, _NONE),
     }  # fmt: skip
@@ -88,7 +90,7 @@ def _atoms() -> dict[str, tuple[float, _Dimension]]:
 _ATOMS = _atoms()
 _MEASURES: dict[str, tuple[float, _Dimension]] = {
     "s": (1.0, _S), "h": (3600.0, _S), "bytes": (1.0, _BYTE), "byte": (1.0, _BYTE), "flop": (1.0, _FLOP),
-    "w": (1.0, _W), "j": (1.0, _J), "mm2": (1.0, _MM2), "usd": (1.0, _USD), "tokens": (1.0, _TOKEN),
+    "w": (1.0, _W), "j": (1.0, _J), "mm": (1.0, _MM), "mm2": (1.0, _MM2), "usd": (1.0, _USD), "tokens": (1.0, _TOKEN),
     "token": (1.0, _TOKEN), "frac": (1.0, _NONE), "count": (1.0, _NONE), "kg": (1.0, _KG),
 }  # fmt: skip
 _NUMBER = re.compile(r"^\s*([-+]?(?:\d[\d_,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(.*?)\s*$")
@@ -197,7 +199,7 @@ def _measure_named(dimension: _Dimension) -> str | None:
         "usd_per_mm2", "mm2_per_byte", "bytes_per_mm2", "tokens_per_j", "kg_per_mm2", "j_per_mm2", "kg_per_j",
         "count_per_mm2", "count_per_s", "mm2_per_flop_per_s", "w_per_flop_per_s", "flop_per_s_per_mm2",
         "w_per_mm2", "usd_per_tokens", "tokens_per_s_per_w", "usd_per_bytes_per_s", "bytes_per_s_per_w", "flop_per_j",
-        "mm2_per_bytes_per_s", "flop_per_byte", "count",
+        "mm2_per_bytes_per_s", "flop_per_byte", "mm", "j_per_byte_per_mm", "mm_per_bytes_per_s", "count",
     ):  # fmt: skip
         if _measure(measure)[1] == dimension:
             return measure
