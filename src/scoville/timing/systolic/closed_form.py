@@ -1,0 +1,334 @@
+"""A closed form of the systolic timer, for sweeps over millions of designs: one look at each level instead of a search.
+
+Where `mapping` tries 840 to 3,700 layouts of a product, this takes two splits over slices that are best for one level
+each, two things that may stay on chip under each, three dataflows, and no whole divisors:
+
+    split     over M, N, K so that least crosses the network on the chip:  a = sqrt(inputs slices / weights), the rest
+              over N and K alike by inputs and sums; or so that sums stay in square tiles; or over M and K alone
+    resident  rows of the input with all of K, or a tile of sums; the other operands come again for each tile
+    arrays    folds over slices x arrays, streams cut where there are too few folds for all arrays
+
+The time is the longest level plus load and fill, as in `mapping.Levels`. docs/search.md says how far it is off.
+
+Everything that does not depend on the chip is drawn once for a model, a sharding and m steps (`step_work`); the rest is
+one compiled pass over n chips side by side, of which `product_seconds.py_func` is the plain source. NumPy needs some
+250 array passes a product, about 120 ns at half a nanosecond each; compiled, the same takes a fifth.
+"""
+
+# numba has no types.
+# mypy: disable-error-code="no-untyped-call,misc,no-any-return"
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numpy.typing import ArrayLike, NDArray
+
+from scoville.timing.systolic.hardware import format_named
+
+Array = NDArray[np.float64]
+Pair = tuple[str, str]
+_EXACT = 1 - 1e-12  # a quotient that is whole but for rounding is whole
+
+
+class _Apart(CompilerBase):
+    """Tells LLVM that no two arguments overlap; it checks at most eight arrays by itself."""
+
+    def define_pipelines(self) -> list[Any]:
+        self.state.flags.noalias = True
+        return [DefaultPassBuilder.define_nopython_pipeline(self.state)]
+
+
+def _inlined(function: Callable[..., Any]) -> Any:
+    return numba.njit(error_model="numpy", fastmath=True, forceinline=True)(function)
+
+
+def _compiled(function: Callable[..., Any]) -> Any:
+    return numba.njit(error_model="numpy", fastmath=True, nogil=True, cache=True, pipeline_class=_Apart)(function)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Machines:
+    """n chips side by side, as `Hardware` has one: arrays of shape (n,), spare slices and arrays left out.
+
+    arrays_count, sram_bytes, sram_bytes_per_s, fabric_bytes_per_s   of one slice
+    memory_bytes_per_s    of the chip, where its weights are: off-chip memory, or the slices' own where it has no other
+    compute_flop_per_s    dense peaks by rate class of weights and activations, wider ones filled in
+    """
+
+    slices_count: Array
+    arrays_count: Array
+    rows_count: Array
+    columns_count: Array
+    clock_count_per_s: Array
+    compute_flop_per_s: Mapping[Pair, Array]
+    memory_bytes_per_s: Array
+    sram_bytes: Array
+    sram_bytes_per_s: Array
+    fabric_bytes_per_s: Array
+    vector_flop_per_s: Array
+    memory_frac: float
+    compute_frac: float
+
+    def __len__(self) -> int:
+        return len(self.slices_count)
+
+    def table(self) -> Array:
+        """What the compiled pass reads of each chip, (fields, n): `_SLICES` and so on say which row is which."""
+        rows, columns = self.rows_count, self.columns_count
+        clock_s = 1 / self.clock_count_per_s
+        found = np.empty((_FIELDS, len(self)))
+        found[0], found[1], found[2] = self.slices_count, 1 / self.slices_count, 1 / self.arrays_count
+        found[3], found[4], found[5], found[6] = rows, 1 / rows, columns, 1 / columns
+        found[7] = clock_s
+        found[8] = 1 / (self.memory_bytes_per_s * self.memory_frac)
+        found[9], found[10], found[11] = self.sram_bytes, 1 / self.sram_bytes_per_s, 1 / self.fabric_bytes_per_s
+        found[12] = (2 * rows + columns - 2) * clock_s
+        found[13] = 1 / self.vector_flop_per_s
+        found[14] = 1 / self.memory_bytes_per_s
+        return found
+
+    def paces(self, pairs: tuple[Pair, ...]) -> Array:
+        """Products that a cell sums per clock, the inverse, and clocks per streamed vector, of each pair of formats;
+        then the inverse of its peak: (pairs, 4, n). See `Hardware.pace`."""
+        cells = self.rows_count * self.columns_count * self.arrays_count * self.slices_count
+        found = np.empty((len(pairs), 4, len(self)))
+        for paces, pair in zip(found, pairs, strict=True):
+            peak = self.compute_flop_per_s[pair]
+            speed = peak / (2 * cells * self.clock_count_per_s)
+            paces[0] = np.maximum(speed, 1.0)
+            paces[1] = 1 / paces[0]
+            paces[2] = np.maximum(1 / speed, 1.0)
+            paces[3] = 1 / peak
+        return found
+
+
+_FIELDS = 15
+
+
+@_inlined
+def _rounds(folds: float, stream: float, rows: float, per_row: float) -> tuple[float, float]:
+    """Cycles of so many folds an array, and pieces that their streams are cut into where there are few of them."""
+    many = max(min(folds * stream * per_row, 16.0), folds)
+    pieces = many / folds
+    piece = stream / pieces
+    return max(np.ceil(many * _EXACT) - 1.0, 0.0) * max(piece, rows) + piece, pieces
+
+
+@_inlined
+def _input_tiles(m: float, n: float, k: float, columns: float, sram: float, panel: float, w: float, a: float) -> float:
+    """Tiles of M where rows of the input with all of K stay in a slice; see `mapping._Part.tiles`."""
+    width = min(n, columns)
+    rows = (sram - panel * width * w) / (k * a + 4.0 * width)
+    tiles = max(np.ceil(m / max(rows, 1e-12) * _EXACT), 1.0)
+    return 1e12 if rows < min(m, 1.0) else tiles
+
+
+@_inlined
+def _sum_tiles(m: float, n: float, side: float, sram: float, panel: float, w: float, a: float) -> tuple[float, float]:
+    """Tiles of M and of N where a tile of sums stays in a slice."""
+    width = min(side * a, n)
+    height = min((sram - panel * w * width) / (4.0 * width + panel * a), m)
+    some = max(height, 1.0)
+    across = (sram - panel * a * some) / (4.0 * some + panel * w)
+    down = max(np.ceil(m / some * _EXACT), 1.0)
+    return 1e12 if height < min(m, 1.0) or across < 1.0 else down, max(np.ceil(n / max(across, 1.0) * _EXACT), 1.0)
+
+
+@_inlined
+def product_seconds(
+    m: float, batch: float, n: float, k: float, w: float, a: float, depth: float, per_depth: float, beat: float,
+    slices: float, per_slice: float, per_array: float, rows: float, per_row: float, columns: float, per_column: float,
+    clock_s: float, byte_s: float, sram: float, sram_byte_s: float, fabric_byte_s: float, fill_s: float, busy: float,
+) -> float:  # fmt: skip
+    """Seconds of `batch` products of m x k inputs with k x n weights of w and a bytes an element.
+
+    `depth` and `beat` are the pace of the formats; `per_*` are inverses; `*byte_s` seconds per byte of off-chip memory
+    and of a slice's memory and network; `busy` is 1 over the share of its cycles in which a busy array multiplies.
+    """
+    weights, inputs, results = batch * k * n * w, batch * m * k * a, batch * m * n * 2.0
+    own_weights, own_inputs, own_results = weights * per_slice, inputs * per_slice, results * per_slice
+
+    # Arrays, and what passes between them and a slice's memory, by dataflow: weights, sums or inputs stay in the cells.
+    k_folds, n_folds = np.ceil(k * per_row * per_depth * _EXACT), np.ceil(n * per_column * _EXACT)
+    m_rows, m_columns = np.ceil(m * per_row * _EXACT), np.ceil(m * per_column * _EXACT)
+    each = batch * per_slice * per_array
+    weight_cycles, weight_pieces = _rounds(each * k_folds * n_folds, m * beat * busy, rows, per_row)
+    output_cycles, _ = _rounds(each * m_rows * n_folds, k * beat * per_depth * busy, rows, per_row)
+    input_cycles, input_pieces = _rounds(each * k_folds * m_columns, n * beat * busy, rows, per_row)
+    cells = batch * m * n * k * per_slice
+    sums = cells * 8.0 * per_row * per_depth
+    weight_bytes = cells * a * per_column + sums + own_weights * weight_pieces
+    output_bytes = cells * a * per_column + own_weights * m_rows + own_results
+    input_bytes = sums + own_weights * m_columns + own_inputs * input_pieces
+
+    # Three splits of the slices that work on one product, in a x b x c parts of M, N and K.
+    split = max(slices / batch, 1.0)
+    root = math.sqrt(split)
+    most = min(split, max(m, 1.0))
+    a1 = max(min(root * math.sqrt(inputs / weights), most), 1.0)
+    per_a1 = 1.0 / a1
+    rest = split * per_a1
+    b1 = min(max(min(math.sqrt(rest) * math.sqrt(5.0 * results / inputs), rest), 1.0), n_folds)
+    per_b1 = 1.0 / b1
+    c1 = rest * per_b1
+    panel = 2.0 * min(k, rows * depth)
+    side = (math.sqrt(panel * panel * 0.25 + sram / (a * w)) - panel * 0.5) * 0.5
+    height = max((sram - panel * w * side * a) / (4.0 * side * a + panel * a), 1.0)
+    a2 = max(min(root, m / height, split), 1.0)
+    per_a2 = 1.0 / a2
+    b2 = min(split * per_a2, n_folds)
+    per_b2 = 1.0 / b2
+    a3 = max(min(root * math.sqrt(5.0 * results / weights), most), 1.0)
+    per_a3 = 1.0 / a3
+
+    # Off-chip traffic and what enters and leaves a slice, with operands read again for every tile; the least counts.
+    slice_byte_s = max(fabric_byte_s, sram_byte_s)
+    shared = own_results * (5.0 * c1 - 4.0)
+    down = _input_tiles(m * per_a1, n * per_b1, k * a1 * b1 / split, columns, sram, panel, w, a)
+    moved = own_weights * a1 * down + own_inputs * b1 + shared
+    memory = max((weights * down + inputs + results) * byte_s, moved * slice_byte_s)
+    edge, tiles = inputs, 8.0 * down
+
+    down, across = _sum_tiles(m * per_a1, n * per_b1, side, sram, panel, w, a)
+    other = own_weights * a1 * down + own_inputs * b1 * across + shared
+    time = max((weights * down + inputs * across + results) * byte_s, other * slice_byte_s)
+    if time < memory * (1 - 1e-9):
+        memory, moved, edge, tiles = time, other, results, down * across
+
+    down, across = _sum_tiles(m * per_a2, n * per_b2, side, sram, panel, w, a)
+    other = own_weights * a2 * down + own_inputs * b2 * across + own_results * (5.0 * split * per_a2 * per_b2 - 4.0)
+    time = max((weights * down + inputs * across + results) * byte_s, other * slice_byte_s)
+    if time < memory * (1 - 1e-9):
+        memory, moved, edge, tiles = time, other, results, down * across
+
+    down = _input_tiles(m * per_a3, n, k * a3 / split, columns, sram, panel, w, a)
+    other = own_weights * a3 * down + own_inputs + own_results * (5.0 * split * per_a3 - 4.0)
+    time = max((weights * down + inputs + results) * byte_s, other * slice_byte_s)
+    if time < memory * (1 - 1e-9):
+        memory, moved, edge, tiles = time, other, inputs, 8.0 * down
+
+    inside = min(
+        max(weight_cycles * clock_s, (weight_bytes + moved) * sram_byte_s),
+        max(output_cycles * clock_s, (output_bytes + moved) * sram_byte_s),
+    )
+    inside = min(inside, max(input_cycles * clock_s, (input_bytes + moved) * sram_byte_s))
+    together = min(slices / batch, 1.0)
+    edge_s = min(edge / tiles, min(weights, results) * 0.125) * together * byte_s
+    return max(inside + edge_s, memory) + fill_s + rows * clock_s
+
+
+@_compiled
+def _products(
+    out: Array, one: Array, x: Array, paces: Array, which: NDArray[np.int64], sizes: Array, m: Array, batch: Array,
+    runs: Array, busy: float,
+) -> None:  # fmt: skip
+    """Adds the products' times, times how often each runs in a stage (stages, products), to `out` (stages, steps, n).
+
+    `sizes` are n, k, bytes of a weight and of an activation, (products, 4); m and batch (products, steps); `one` (n,)
+    is room for one product's times.
+    """
+    for p in range(len(which)):
+        f = which[p]
+        n, k, w, a = sizes[p, 0], sizes[p, 1], sizes[p, 2], sizes[p, 3]
+        for j in range(m.shape[1]):
+            rows, many = m[p, j], batch[p, j]
+            if rows > 0.0:
+                for i in range(x.shape[1]):
+                    one[i] = product_seconds(
+                        rows, many, n, k, w, a, paces[f, 0, i], paces[f, 1, i], paces[f, 2, i],
+                        x[0, i], x[1, i], x[2, i], x[3, i], x[4, i], x[5, i], x[6, i], x[7, i], x[8, i], x[9, i],
+                        x[10, i], x[11, i], x[12, i], busy,
+                    )  # fmt: skip
+                for s in range(runs.shape[0]):
+                    for i in range(x.shape[1]):
+                        out[s, j, i] += runs[s, p] * one[i]
+
+
+@_inlined
+def attention_pace(
+    heads: float, kv_heads: float, keys: float, values: float, kv_bytes: float, query_bytes: float, size: float,
+    prompt: float, depth: float, per_depth: float, beat: float, slices: float, per_slice: float, per_array: float,
+    rows: float, per_row: float, columns: float, per_column: float, clock_s: float, byte_s: float, sram: float,
+    sram_byte_s: float, vector_s: float, busy: float,
+) -> tuple[float, float]:  # fmt: skip
+    """Seconds per pair and per cached token: `attention.attention` with the same symbols, `prompt` 1 or 0."""
+    cycle_s = clock_s * per_slice * per_array
+    passes = np.ceil(values * per_column * _EXACT)
+    folds = np.ceil(keys * per_row * per_depth * _EXACT) * per_column + passes * per_row * per_depth
+    stream_s = heads * folds * beat * busy * cycle_s
+    load_s = kv_heads * (keys * per_depth * per_column + passes * per_depth) * cycle_s
+    softmax_s = heads * 5.0 * vector_s
+    per_pair = heads * (keys * size * per_column + 8.0 + (1.0 + passes) * size + 8.0 * values * per_row * per_depth)
+    tile = max(sram * slices * 0.5 / (query_bytes + 4.0 * heads * values), 1.0)
+    again_s = prompt * kv_bytes / tile * byte_s
+    pair_s = max(stream_s, softmax_s, per_pair * sram_byte_s * per_slice, again_s)
+    return pair_s, max(kv_bytes * byte_s, load_s, 2.0 * kv_bytes * sram_byte_s * per_slice)
+
+
+@_compiled
+def _attentions(
+    out: Array, one: Array, x: Array, paces: Array, which: NDArray[np.int64], heads: Array, pairs: Array, kv: Array,
+    query: Array, runs: Array, busy: float,
+) -> None:  # fmt: skip
+    """As `_products` for attention cores: `heads` (cores, 8) as `attention_pace` takes them; else (cores, steps)."""
+    for p in range(len(which)):
+        f = which[p]
+        for j in range(pairs.shape[1]):
+            if query[p, j] > 0.0:
+                for i in range(x.shape[1]):
+                    pair_s, kv_s = attention_pace(
+                        heads[p, 0], heads[p, 1], heads[p, 2], heads[p, 3], heads[p, 4], heads[p, 5], heads[p, 6],
+                        heads[p, 7], paces[f, 0, i], paces[f, 1, i], paces[f, 2, i], x[0, i], x[1, i], x[2, i],
+                        x[3, i], x[4, i], x[5, i], x[6, i], x[7, i], x[8, i], x[9, i], x[10, i], x[13, i], busy,
+                    )  # fmt: skip
+                    compute = pair_s * (pairs[p, j] + query[p, j] * x[5, i] * 0.5)
+                    movement = kv_s * kv[p, j] + heads[p, 5] * x[8, i] * query[p, j]
+                    one[i] = 2.0 * x[12, i] + max(compute, movement)
+                for s in range(runs.shape[0]):
+                    for i in range(x.shape[1]):
+                        out[s, j, i] += runs[s, p] * one[i]
+
+
+@_compiled
+def _streams(
+    out: Array, one: Array, x: Array, paces: Array, which: NDArray[np.int64], moved: Array, flop: Array,
+    on_vectors: Array, runs: Array,
+) -> None:  # fmt: skip
+    """As `_products` for the rest: bytes and FLOP over the shares of the peaks that they reach, (operators, steps).
+
+    Where `on_vectors` (operators,) is above 0 vector units, if they are the slower ones, take that share of the FLOP.
+    """
+    for p in range(len(which)):
+        f = which[p]
+        for j in range(moved.shape[1]):
+            for i in range(x.shape[1]):
+                flop_s = max(paces[f, 3, i], on_vectors[p] * x[13, i])
+                one[i] = max(moved[p, j] * x[14, i], flop[p, j] * flop_s)
+            for s in range(runs.shape[0]):
+                for i in range(x.shape[1]):
+                    out[s, j, i] += runs[s, p] * one[i]
+
+
+def product_times(
+    machines: Machines, m: ArrayLike, n: int, k: int, weight_format: str, activation_format: str, experts: float = 1.0
+) -> Array:
+    """Seconds of m x k activations times k x n weights for each of m (m,) on each chip: (n, m), as `gemm_seconds`.
+
+    With `experts` each of them has m rows and weights of its own.
+    """
+    rows = np.atleast_1d(np.asarray(m, float))[None]
+    weight, activation = format_named(weight_format), format_named(activation_format)
+    out = np.zeros((1, rows.shape[1], len(machines)))
+    _products(
+        out, np.empty(len(machines)), machines.table(), machines.paces(((weight.rate, activation.rate),)),
+        np.zeros(1, np.int64), np.array([[n, k, weight.size_bytes, activation.size_bytes]], float), rows,
+        np.full_like(rows, experts), np.ones((1, 1)), 1 / machines.compute_frac,
+    )  # fmt: skip
+    return np.ascontiguousarray(out[0].T)
