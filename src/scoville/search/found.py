@@ -26,22 +26,33 @@ _CHEAPEST = 64
 
 @dataclass(frozen=True, eq=False)
 class Kept:
-    """Points of a front: `place` (k, 3) is number of the design, mapping, batch; `values` (k, 4) as in OBJECTIVES."""
+    """Points of a front, arrays (k,); `place` (k, 3) is number of the design, position of mapping, of batch."""
 
     place: Ints
-    values: Array
+    usd_per_token: Array
+    loaded_usd_per_token: Array
+    energy_j_per_token: Array
+    tpot_s: Array
 
     @classmethod
     def none(cls) -> Kept:
         """Nothing yet."""
-        return cls(np.empty((0, 3), np.int64), np.empty((0, len(OBJECTIVES))))
+        return cls(np.empty((0, 3), np.int64), *(np.empty(0) for _ in OBJECTIVES))
 
     @classmethod
     def of(cls, place: Ints, values: Array) -> Kept:
-        """The front of these points; of equal ones the first by place."""
+        """The front of points whose `values` (k, 4) are as in OBJECTIVES; of equal ones the first by place."""
         order = np.lexsort(place.T[::-1])
         on = order[front(values[order])]
-        return cls(place[on], values[on])
+        return cls(place[on], *values[on].T)
+
+    @property
+    def values(self) -> Array:
+        """The objectives side by side, (k, 4)."""
+        return np.stack([getattr(self, name) for name in OBJECTIVES], axis=1)
+
+    def __len__(self) -> int:
+        return len(self.place)
 
     def __add__(self, other: Kept) -> Kept:
         return Kept.of(np.concatenate([self.place, other.place]), np.concatenate([self.values, other.values]))
@@ -126,7 +137,7 @@ class Found:
         """What `to_json` gave."""
         return cls(
             fronts=tuple(
-                Kept(np.array(p, np.int64).reshape(-1, 3), np.array(v, float).reshape(-1, len(OBJECTIVES)))
+                Kept(np.array(p, np.int64).reshape(-1, 3), *np.array(v, float).reshape(-1, len(OBJECTIVES)).T)
                 for p, v in raw["fronts"]
             ),
             cheapest=tuple(Cheapest(np.array(n, np.int64), np.array(c, float)) for n, c in raw["cheapest"]),
