@@ -213,10 +213,18 @@ class Space:
         """One design, as the reader of design files makes it, its numbers plain floats."""
         return parse_design(self.design_text(number), f"design {number} of {self.path.name}", f"design-{number}")
 
-    def _part(self, number: int) -> tuple[Part, int, int]:
-        k = int(np.searchsorted(self._starts, number, side="right")) - 1
-        if not 0 <= k < len(self.parts):
+    def part_of(self, number: int) -> int:
+        """Position of the part that a design is in."""
+        if not 0 <= number < self.designs_count:
             raise ValueError(f"there is no design {number}; the space has {self.designs_count}")
+        return int(np.searchsorted(self._starts, number, side="right")) - 1
+
+    def first(self, part: int) -> int:
+        """The number of the first design of a part."""
+        return self._starts[part]
+
+    def _part(self, number: int) -> tuple[Part, int, int]:
+        k = self.part_of(number)
         return self.parts[k], self._starts[k], self._starts[k + 1]
 
 
