@@ -225,7 +225,7 @@ def product_seconds(
 
 
 @_compiled
-def _products(
+def products(
     out: Array, one: Array, x: Array, paces: Array, which: NDArray[np.int64], sizes: Array, m: Array, batch: Array,
     runs: Array, busy: float,
 ) -> None:  # fmt: skip
@@ -273,11 +273,11 @@ def attention_pace(
 
 
 @_compiled
-def _attentions(
+def attentions(
     out: Array, one: Array, x: Array, paces: Array, which: NDArray[np.int64], heads: Array, pairs: Array, kv: Array,
     query: Array, runs: Array, busy: float,
 ) -> None:  # fmt: skip
-    """As `_products` for attention cores: `heads` (cores, 8) as `attention_pace` takes them; else (cores, steps)."""
+    """As `products` for attention cores: `heads` (cores, 8) as `attention_pace` takes them; else (cores, steps)."""
     for p in range(len(which)):
         f = which[p]
         for j in range(pairs.shape[1]):
@@ -297,11 +297,11 @@ def _attentions(
 
 
 @_compiled
-def _streams(
+def streams(
     out: Array, one: Array, x: Array, paces: Array, which: NDArray[np.int64], moved: Array, flop: Array,
     on_vectors: Array, runs: Array,
 ) -> None:  # fmt: skip
-    """As `_products` for the rest: bytes and FLOP over the shares of the peaks that they reach, (operators, steps).
+    """As `products` for the rest: bytes and FLOP over the shares of the peaks that they reach, (operators, steps).
 
     Where `on_vectors` (operators,) is above 0 vector units, if they are the slower ones, take that share of the FLOP.
     """
@@ -326,7 +326,7 @@ def product_times(
     rows = np.atleast_1d(np.asarray(m, float))[None]
     weight, activation = format_named(weight_format), format_named(activation_format)
     out = np.zeros((1, rows.shape[1], len(machines)))
-    _products(
+    products(
         out, np.empty(len(machines)), machines.table(), machines.paces(((weight.rate, activation.rate),)),
         np.zeros(1, np.int64), np.array([[n, k, weight.size_bytes, activation.size_bytes]], float), rows,
         np.full_like(rows, experts), np.ones((1, 1)), 1 / machines.compute_frac,
