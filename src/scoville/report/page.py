@@ -54,24 +54,12 @@ def page(answer: Answer, specs: Mapping[str, dict[str, Any]], bundle: str) -> st
     `specs` are Vega-Lite specifications by name as `theme.specification` makes them; `bundle` is the text of
     a `Script`. Everything from the answer is escaped, in the text and in the specifications.
     """
-    policy = "; ".join(
-        (
-            "default-src 'none'",
-            f"script-src {_hash(bundle)} {_hash(_DRAW)}",
-            "style-src 'unsafe-inline'",
-            "img-src data:",
-            "base-uri 'none'",
-            "form-action 'none'",
-        )
-    )
-    figures = {name: _Figure(name, *_texts(spec)) for name, spec in specs.items()}
     groups = _groups(answer)
-    template = _environment().get_template("page.html.j2")
-    return template.render(
+    return rendered(
+        "page.html.j2",
+        specs,
+        bundle,
         answer=answer,
-        policy=policy,
-        bundle=bundle,
-        draw=_DRAW,
         headline=answer.findings[0] if answer.findings else answer.title,
         findings=answer.findings[1:],
         circumstances=tuple(line.partition(": ")[::2] for line in tables.circumstances(answer)),
@@ -83,7 +71,6 @@ def page(answer: Answer, specs: Mapping[str, dict[str, Any]], bundle: str) -> st
         fact_shapes=theme.FACT_WORDS.items(),
         below=(grid.LIMIT, *grid.bases(answer)),
         footnotes=grid.footnotes(answer),
-        figures=figures,
         layers=_layers(answer),
         total_name=margin.TOTAL,
         total=wording.ranged(answer.waterfall.total, "USD/Mtok") if answer.waterfall else "",
@@ -102,6 +89,23 @@ def page(answer: Answer, specs: Mapping[str, dict[str, Any]], bundle: str) -> st
         with_facts={group.id.removeprefix("facts-") for group in groups},
         command=f"scoville study {shlex.quote(answer.study_file)}",
     )
+
+
+def rendered(template: str, specs: Mapping[str, dict[str, Any]], bundle: str, **context: Any) -> str:
+    """A template of this folder as a page that lets in no script but its own; `figures` holds the charts by name."""
+    policy = "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src {_hash(bundle)} {_hash(_DRAW)}",
+            "style-src 'unsafe-inline'",
+            "img-src data:",
+            "base-uri 'none'",
+            "form-action 'none'",
+        )
+    )
+    figures = {name: _Figure(name, *_texts(spec)) for name, spec in specs.items()}
+    page = _environment().get_template(template)
+    return page.render(policy=policy, bundle=bundle, draw=_DRAW, figures=figures, **context)
 
 
 def embedded(spec: Mapping[str, Any]) -> str:

@@ -106,6 +106,16 @@ def heat(usd_per_token: float, domain: tuple[float, float]) -> str:
     return "#" + "".join(f"{round(a + (b - a) * (place - i)):02x}" for a, b in zip(*ends, strict=True))
 
 
+def ink_on(fill: str) -> str:
+    """The colour of words on that fill, dark or white, whichever reads better (luma of ITU-R BT.709).
+
+    >>> ink_on("#bfe3a1") == INK, ink_on("#7d0f16") == PAPER
+    (True, True)
+    """
+    red, green, blue = (int(fill[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    return INK if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.42 else PAPER
+
+
 def config() -> dict[str, Any]:
     """The theme as Vega-Lite configuration."""
     label = {"labelFont": FONT, "labelFontSize": 12, "labelColor": INK}
@@ -180,7 +190,7 @@ def _note(foot: str, height: float, shift: int) -> alt.Chart:
 
     note: alt.Chart = (
         alt.Chart(alt.InlineData(values=[{}]), name="foot")
-        .mark_text(align="left", baseline="top", fontSize=11, color=QUIET, text=_wrapped(foot, 134), lineHeight=15)
+        .mark_text(align="left", baseline="top", fontSize=11, color=QUIET, text=wrapped(foot, 134), lineHeight=15)
         .encode(x=alt.value(-shift), y=alt.value(height + 54))
     )
     return note
@@ -189,7 +199,7 @@ def _note(foot: str, height: float, shift: int) -> alt.Chart:
 def _head(title: str, subtitle: str, shift: int) -> alt.Title:
     import altair as alt
 
-    return alt.Title(_wrapped(title, 74), subtitle=_wrapped(subtitle, 114), anchor="start", frame="group", dx=-shift)
+    return alt.Title(wrapped(title, 74), subtitle=wrapped(subtitle, 114), anchor="start", frame="group", dx=-shift)
 
 
 def specification(chart: alt.LayerChart | alt.VConcatChart) -> dict[str, Any]:
@@ -223,8 +233,8 @@ def for_page(spec: dict[str, Any]) -> tuple[dict[str, Any], str, str, str]:
     return bare, _joined(title["text"]), _joined(title["subtitle"]), _joined(foot["mark"]["text"])
 
 
-def _wrapped(text: str, columns: int) -> list[str]:
-    """Lines of a picture; a number and its unit stay together, a path is not cut at its hyphens."""
+def wrapped(text: str, columns: int) -> list[str]:
+    """Lines of at most so many characters; a number and its unit stay together, a path is not cut at its hyphens."""
     return textwrap.wrap(re.sub(r"(?<=\d) (?=%|[mu]?s\b|h\b)", "\u00a0", text), columns, break_on_hyphens=False)
 
 
