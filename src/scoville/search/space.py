@@ -23,10 +23,12 @@ from scoville.serving import Targets
 from scoville.silicon.design import Design, parse_design
 from scoville.transformer import Architecture
 from scoville.transformer.step import Parallelism, Precision
+from scoville.units import show
 
 Array = NDArray[np.float64]
 Value = str | float | Mapping[str, float]
 
+_SRAM_RATE, _FABRIC_RATE = "sram_bandwidth_per_slice_bytes_per_s", "fabric_bandwidth_per_slice_bytes_per_s"
 _UNITS = {"count_per_s": "Hz", "bytes": "B", "bytes_per_s": "B/s", "w": "W"}
 
 
@@ -74,24 +76,25 @@ class Part:
         """The same, side by side in one `Design`."""
         values = self.values(numbers)
         found: dict[str, Any] = {a.field: values[a.key] for a in self.axes}
-        made = replace(self.base, id="", **found)
-        return replace(made, **_derived(self.base, made, found))
+        return self.fed(replace(self.base, id="", **found))
 
+    def fed(self, design: Design) -> Design:
+        """With the bandwidths that no file gave: as what feeds the working arrays of a slice, in proportion to the
+        base's."""
 
-def _derived(base: Design, made: Design, given: Mapping[str, Array]) -> dict[str, Any]:
-    """Bandwidths that no file gave: in proportion to the base's as what feeds the working arrays of a slice."""
+        def needed(d: Design) -> float | Array:
+            arrays = d.arrays_per_slice_count - d.spare_arrays_per_slice_count
+            return arrays * d.clock_count_per_s * (d.rows_count + d.columns_count)
 
-    def fed(d: Design) -> float | Array:
-        arrays = d.arrays_per_slice_count - d.spare_arrays_per_slice_count
-        return arrays * d.clock_count_per_s * (d.rows_count + d.columns_count)
-
-    sram, fabric = "sram_bandwidth_per_slice_bytes_per_s", "fabric_bandwidth_per_slice_bytes_per_s"
-    found: dict[str, Any] = {}
-    if sram not in given:
-        found[sram] = getattr(base, sram) * (fed(made) / fed(base))
-    if fabric not in given:
-        found[fabric] = getattr(base, fabric) * (found.get(sram, getattr(made, sram)) / getattr(base, sram))
-    return found
+        given = {a.field for a in self.axes}
+        if _SRAM_RATE not in given:
+            found: dict[str, Any] = {_SRAM_RATE: getattr(self.base, _SRAM_RATE) * (needed(design) / needed(self.base))}
+            design = replace(design, **found)
+        if _FABRIC_RATE not in given:
+            ratio = getattr(design, _SRAM_RATE) / getattr(self.base, _SRAM_RATE)
+            found = {_FABRIC_RATE: getattr(self.base, _FABRIC_RATE) * ratio}
+            design = replace(design, **found)
+        return design
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +154,8 @@ class Space:
     """A whole space file, checked.
 
     `volume_count` chips share the one-time cost of a design begun in `start` (YYYY-MM); `nre` False leaves that cost
-    out. `bought` chips and the `reference` are what the best design is compared with.
+    out. `seller` names whose margin is paid, a fact of vendor-margin or "none". The best design is compared with the
+    `bought` chips and the `reference`.
     """
 
     title: str
@@ -162,6 +166,7 @@ class Space:
     volume_count: float
     start: str
     nre: bool
+    seller: str
     supply: Supply
     limits: Limits
     bought: tuple[str, ...]
@@ -245,3 +250,20 @@ def _written(value: Value, measure: str) -> str:
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{k} = {v!r}" for k, v in value.items()) + " }"
     return json.dumps(f"{value!r} {_UNITS[measure]}") if measure in _UNITS else repr(round(value))
+
+
+def shown(value: Value, measure: str) -> str:
+    """A setting as people write it: "1.7 GHz", "64", "n3", "fp4 1, fp8 0.5"; SRAM in binary units where they are whole.
+
+    >>> shown(2.0**20 * 1.5, "bytes"), shown(1.7e9, "count_per_s")
+    ('1.5 MiB', '1.7 GHz')
+    """
+    if isinstance(value, str):
+        return value or "none"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k} {v:g}" for k, v in value.items())
+    if measure == "bytes":
+        for size, unit in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+            if value >= size and (4 * value / size).is_integer():
+                return f"{value / size:g} {unit}"
+    return show(value, measure) if measure else f"{value:g}"

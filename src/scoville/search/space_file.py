@@ -80,11 +80,12 @@ class _MappingTable(_Table):
 
 
 class _ProgramTable(_Table):
-    """[program]: how many chips share the one-time cost, and when the design begins."""
+    """[program]: how many chips share the one-time cost, when the design begins, whose margin is paid."""
 
     volume: _Count
     start: _Month
     nre: bool = True
+    seller: str = "broadcom_xpu"
 
 
 class _PricesTable(_Table):
@@ -189,6 +190,7 @@ def read_space(path: Path) -> Space:
         volume_count=file.program.volume,
         start=file.program.start,
         nre=file.program.nre,
+        seller=file.program.seller,
         supply=Supply(
             math.inf if limits.hbm_stacks is None else limits.hbm_stacks * quarters,
             math.inf if limits.cowos_wafers is None else limits.cowos_wafers * quarters,

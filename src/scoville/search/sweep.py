@@ -81,7 +81,7 @@ def fingerprint(space: Space, facts: Facts) -> str:
         digest.update(repr(things).encode())
 
     add(scoville.__version__, BLOCK, space.serve, space.terms, space.volume_count, space.start, space.nre)
-    add(space.supply, space.limits)
+    add(space.seller, space.supply, space.limits)
     for part in space.parts:
         add(sorted(part.words.items()), part.axes)
     for serve in space.serve:
