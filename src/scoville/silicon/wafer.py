@@ -94,7 +94,8 @@ def _best_across(half: Floats) -> Counts:
         u = won_from[:, row : row + 1]
         change = (won_from <= u).sum(axis=1) - (lost_beyond < u).sum(axis=1)
         np.maximum(gained, np.where(winning[:, row], change, 0), out=gained)
-    return gained + np.where(there, 2 * whole + 1, 0).sum(axis=1).astype(np.int64)
+    at_zero: Counts = np.where(there, 2 * whole + 1, 0).sum(axis=1).astype(np.int64)
+    return at_zero + gained
 
 
 def sides_mm(area_mm2: ArrayLike, field_mm: tuple[float, float]) -> tuple[Floats, Floats]:
@@ -172,4 +173,5 @@ def chiplet_actuary_dies(
     """
     area = np.asarray(area_mm2, float)
     cell = area + 2 * scribe_mm * np.sqrt(area) + scribe_mm**2
-    return np.pi * (wafer_mm / 2 - edge_mm) ** 2 / cell - np.pi * (wafer_mm - 2 * edge_mm) / np.sqrt(2 * cell)
+    dies: Floats = np.pi * (wafer_mm / 2 - edge_mm) ** 2 / cell - np.pi * (wafer_mm - 2 * edge_mm) / np.sqrt(2 * cell)
+    return dies

@@ -23,7 +23,7 @@ _SEEDS_NODES = 128
 
 def poisson(area_mm2: ArrayLike, defects_per_mm2: ArrayLike) -> Floats:
     """exp(-AD): defects fall anywhere, independently. 858 mm2 at 0.1 per cm2: 0.424. Textbook form."""
-    return np.exp(-_mean(area_mm2, defects_per_mm2))
+    return _exp(-_mean(area_mm2, defects_per_mm2))
 
 
 def murphy(area_mm2: ArrayLike, defects_per_mm2: ArrayLike) -> Floats:
@@ -38,7 +38,7 @@ def seeds(area_mm2: ArrayLike, defects_per_mm2: ArrayLike) -> Floats:
 
     1 / (1 + AD) is often called Seeds' (or Price's) too: here that is `bose_einstein` with one layer.
     """
-    return np.exp(-np.sqrt(_mean(area_mm2, defects_per_mm2)))
+    return _exp(-np.sqrt(_mean(area_mm2, defects_per_mm2)))
 
 
 def negative_binomial(area_mm2: ArrayLike, defects_per_mm2: ArrayLike, clustering_count: ArrayLike) -> Floats:
@@ -47,16 +47,22 @@ def negative_binomial(area_mm2: ArrayLike, defects_per_mm2: ArrayLike, clusterin
     Stapper, IBM J. Res. Dev. 27 (1983).
     """
     alpha = np.asarray(clustering_count, float)
-    return np.exp(-alpha * np.log1p(_mean(area_mm2, defects_per_mm2) / alpha))
+    return _exp(-alpha * np.log1p(_mean(area_mm2, defects_per_mm2) / alpha))
 
 
 def bose_einstein(area_mm2: ArrayLike, defects_per_mm2: ArrayLike, layers_count: ArrayLike) -> Floats:
     """(1 + AD)^-n with n critical layers, D being the density of one layer. Price, Proc. IEEE 58 (1970)."""
-    return np.exp(-np.asarray(layers_count, float) * np.log1p(_mean(area_mm2, defects_per_mm2)))
+    return _exp(-np.asarray(layers_count, float) * np.log1p(_mean(area_mm2, defects_per_mm2)))
+
+
+def _exp(x: Floats) -> Floats:
+    y: Floats = np.exp(x)
+    return y
 
 
 def _mean(area_mm2: ArrayLike, defects_per_mm2: ArrayLike) -> Floats:
-    return np.asarray(area_mm2, float) * np.asarray(defects_per_mm2, float)
+    mean: Floats = np.asarray(area_mm2, float) * np.asarray(defects_per_mm2, float)
+    return mean
 
 
 def densities(model: Model, parameter: ArrayLike = 1.0, most_defects: float = 1.0) -> tuple[Floats, Floats]:
@@ -120,10 +126,10 @@ def harvested(
     """The share of dies good enough: everything outside of slices good, and enough slices with enough arrays.
 
     A die has `slices_count` slices of `arrays_count` arrays of `array_mm2` each and `slice_rest_mm2` of their own
-    (SRAM, control) where any defect kills the slice; `rest_mm2` (links, memory interfaces) must be good. A slice may lack
-    `spare_arrays_count` arrays, a die `spare_slices_count` slices. At one density defects are independent, so both are
-    binomial sums; they are averaged over `densities(model, parameter)`. Without spares this is the formula itself over
-    the whole area. All broadcast; the result has their common shape.
+    (SRAM, control) where any defect kills the slice; `rest_mm2` (links, memory interfaces) must be good. A slice may
+    lack `spare_arrays_count` arrays, a die `spare_slices_count` slices. At one density defects are independent, so
+    both are binomial sums; they are averaged over `densities(model, parameter)`. Without spares this is the formula
+    itself over the whole area. All broadcast; the result has their common shape.
     """
     density = np.asarray(defects_per_mm2, float)
     array, per_slice, rest = (np.asarray(x, float) * density for x in (array_mm2, slice_rest_mm2, rest_mm2))
