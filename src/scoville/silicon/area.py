@@ -53,8 +53,8 @@ def area(design: Design, technology: Technology) -> Area:
     blocks: dict[str, float | Array] = {
         MATRIX: cells * sum(matrix.values()),
         VECTOR: design.slices_count * design.vector_lanes_per_slice_count * t.vector_lane_mm2,
-        SLICE_SRAM: design.slices_count * design.sram_per_slice_bytes * t.sram_mm2_per_byte,
-        SHARED_SRAM: design.sram_shared_bytes * t.sram_mm2_per_byte,
+        SLICE_SRAM: design.slices_count * design.sram_per_slice_bytes * t.slice_sram_mm2_per_byte,
+        SHARED_SRAM: design.sram_shared_bytes * t.shared_sram_mm2_per_byte,
         FABRIC: design.slices_count * design.fabric_bandwidth_per_slice_bytes_per_s * t.fabric_mm2_per_bytes_per_s,
         MEMORY_PHY: design.stacks_count / dies * t.memory_mm2,
     }
@@ -83,15 +83,21 @@ def area(design: Design, technology: Technology) -> Area:
 
 
 def matrix_blocks(design: Design, technology: Technology) -> dict[str, float | Array]:
-    """mm2 of one cell by format: the most demanding one whole, of the others the share that composing them adds."""
+    """mm2 of one cell by format: the most demanding one whole, of the others the share that composing them adds.
+
+    A mixed pair runs on the multiplier of its wider operand and adds nothing.
+    """
     alone = {key: rate * _cell_mm2(key, technology) for key, rate in design.rate_frac.items()}
     largest: float | Array = 0.0
     for mm2 in alone.values():
         largest = np.maximum(largest, mm2)
     extra = technology.further_format_frac
-    whole = {key: mm2 == largest for key, mm2 in alone.items()}
-    shared_by = sum(1.0 * w for w in whole.values())
-    return {key: mm2 * (extra + (1.0 - extra) * whole[key] / shared_by) for key, mm2 in alone.items()}
+    asks = {key: 1.0 * (mm2 == largest) for key, mm2 in alone.items()}
+    asking = sum(asks.values())
+    return {
+        key: mm2 * (1.0 - extra) * asks[key] / asking + (0.0 if "_" in key else mm2 * extra)
+        for key, mm2 in alone.items()
+    }
 
 
 def _cell_mm2(key: str, technology: Technology) -> float | Array:

@@ -1,6 +1,6 @@
 """Power of a package, block by block, at a given activity; TDP; what fits under a cap.
 
-Work times its energy, clocks and control as a share on top of the work of the dies, and leakage by area.
+Work times its energy, clocks and control as a share on top of the digital work, and leakage by area.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CLOCKS, LEAKAGE = "clocks and control", "leakage"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Activity:
-    """Shares of the peak rates in use, all 1 at TDP; `format` is a key of `rate_frac` ("" = the hottest)."""
+    """Shares of the peak rates in use; `format` is the key of `rate_frac` that is multiplied ("" = the hottest)."""
 
     matrix_frac: float | Array = 1.0
     vector_frac: float | Array = 1.0
@@ -37,10 +37,10 @@ class Activity:
 class Power:
     """Power of a package, scalars or shape (n,).
 
-    `blocks_w` sum to `total_w` at the activity asked for; `tdp_w` has everything at full rate in the hottest format.
-    `w_per_mm2` is TDP without the memory stacks over the area of all dies. Under the design's cap fit
-    `flop_per_s_under_cap` (by key of `rate_frac`, all else as at TDP) and `memory_bytes_per_s_under_cap`
-    (the matrix units' work running at full).
+    `blocks_w` sum to `total_w` at the activity asked for. `tdp_w` is that of the hotter of two steps: one bound by its
+    products (matrix units and slice SRAM at full rate) and one bound by its memory (memory and network on the chip);
+    `w_per_mm2` is TDP without the stacks over the area of all dies. Under the design's cap fit `flop_per_s_under_cap`
+    (by key of `rate_frac`, in the first step) and `memory_bytes_per_s_under_cap` (in the second).
     """
 
     blocks_w: Mapping[str, float | Array]
@@ -51,70 +51,111 @@ class Power:
     memory_bytes_per_s_under_cap: float | Array
 
 
+def bound_by_products(technology: Technology) -> Activity:
+    """A step whose products take longest: large prompts."""
+    full, half = technology.bound_frac, technology.beside_frac
+    return Activity(full, half, full, half, half, half)
+
+
+def bound_by_memory(technology: Technology) -> Activity:
+    """A step that waits for memory: decoding."""
+    full, half = technology.bound_frac, technology.beside_frac
+    return Activity(half, half, half, full, full, half)
+
+
 def power(design: Design, technology: Technology, area: Area, activity: Activity | None = None) -> Power:
     """The power of the package at an activity (None = at TDP); n designs with central figures, or one with n samples.
 
     Energies per operation: Horowitz 2014 (ISSCC), Jouppi et al. 2021 (ISCA), table 2, times what the process saves.
     """
-    full = Activity()
-    most = _blocks(design, technology, area, full)
-    blocks = most if activity is None else _blocks(design, technology, area, activity)
-    tdp = sum(most.values())
-    over = 1.0 + technology.power_overhead_frac
-    silicon = design.compute_dies_count * area.compute_die_mm2 + design.io_dies_count * area.io_die_mm2
-    matrix = {key: over * w for key, w in _matrix_w(design, technology).items()}
-    rest = tdp - over * most[MATRIX]
-    peak = {key: peak_flop_per_s(design)[pair(key)] for key in design.rate_frac}
-    room = np.maximum(design.power_cap_w - rest, 0.0)
-    bandwidth = stacks_bytes_per_s(design, technology)
-    per_byte = over * technology.memory_interface_j_per_byte + technology.memory_stack_j_per_byte
-    spare = np.maximum(design.power_cap_w - (tdp - per_byte * bandwidth), 0.0)
+    t = technology
+    peak = _at_peak(design, t, area)
+    matrix = matrix_w(design, t)
+    first, second = bound_by_products(t), bound_by_memory(t)
+    hot, streaming = _total(_busy(peak, first), t), _total(_busy(peak, second), t)
+    tdp = np.maximum(hot, streaming)
+    blocks = _with_clocks(_busy(peak, activity or first), t)
+    if activity is None:
+        other = _with_clocks(_busy(peak, second), t)
+        blocks = {name: np.where(hot >= streaming, w, other[name]) for name, w in blocks.items()}
+    elif activity.format:
+        peak |= {MATRIX: matrix[activity.format]}
+        blocks = _with_clocks(_busy(peak, activity), t)
+    over = 1.0 + t.power_overhead_frac
+    dies_mm2 = design.compute_dies_count * area.compute_die_mm2 + design.io_dies_count * area.io_die_mm2
+    stacks = peak[STACKS] * np.where(hot >= streaming, first.memory_frac, second.memory_frac)
+    products = np.maximum(design.power_cap_w - (hot - over * peak[MATRIX] * first.matrix_frac), 0.0)
+    flop = peak_flop_per_s(design)
+    bandwidth = stacks_bytes_per_s(design, t)
+    memory = peak[INTERFACE] + peak[STACKS]
+    stream = np.maximum(design.power_cap_w - (streaming - memory * second.memory_frac), 0.0)
     return Power(
         blocks_w=blocks,
         total_w=sum(blocks.values()),
         tdp_w=tdp,
-        w_per_mm2=(tdp - most[STACKS]) / silicon,
-        flop_per_s_under_cap={key: peak[key] * np.minimum(room / matrix[key], 1.0) for key in peak},
-        memory_bytes_per_s_under_cap=np.minimum(spare / np.maximum(per_byte, 1e-300), bandwidth),
+        w_per_mm2=(tdp - stacks) / dies_mm2,
+        flop_per_s_under_cap={
+            key: flop[pair(key)] * np.minimum(products / (over * w), 1.0) for key, w in matrix.items()
+        },
+        memory_bytes_per_s_under_cap=bandwidth * np.minimum(stream / np.maximum(memory, 1e-9), 1.0),
     )
 
 
-def _matrix_w(design: Design, technology: Technology) -> dict[str, float | Array]:
+def matrix_w(design: Design, technology: Technology) -> dict[str, float | Array]:
     """W of the multipliers at full rate by key of `rate_frac`; a pair costs what its wider operand does."""
     j = technology.matrix_j_per_flop
-    peak = peak_flop_per_s(design)
-    return {key: peak[pair(key)] * np.maximum(j[pair(key)[0]], j[pair(key)[1]]) for key in design.rate_frac}
+    flop = peak_flop_per_s(design)
+    return {key: flop[pair(key)] * np.maximum(j[pair(key)[0]], j[pair(key)[1]]) for key in design.rate_frac}
 
 
-def _blocks(design: Design, t: Technology, area: Area, activity: Activity) -> dict[str, float | Array]:
-    """W by block; the blocks of the dies' work first, then what is charged on them."""
-    by_format = _matrix_w(design, t)
-    if activity.format:
-        matrix = by_format[activity.format]
-    else:
-        matrix = np.maximum.reduce(np.broadcast_arrays(*by_format.values()))
+def _at_peak(design: Design, t: Technology, area: Area) -> dict[str, float | Array]:
+    """W by block with everything at its peak rate in the hottest format, without clocks and control."""
+    hottest: float | Array = 0.0
+    for w in matrix_w(design, t).values():
+        hottest = np.maximum(hottest, w)
     slices = design.active_slices_count
     lanes = slices * design.vector_lanes_per_slice_count
-    wire_mm = 0.5 * np.sqrt(area.compute_die_mm2)  # from a slice to the middle of the die
-    memory = stacks_bytes_per_s(design, t) * activity.memory_frac
-    both = 2.0 * activity.links_frac  # the two directions of a link
-    work = {
-        MATRIX: matrix * activity.matrix_frac,
-        VECTOR: lanes * 2.0 * design.clock_count_per_s * t.vector_j_per_flop * activity.vector_frac,
-        SRAM: slices * design.sram_bandwidth_per_slice_bytes_per_s * t.sram_j_per_byte * activity.sram_frac,
-        FABRIC: slices
-        * design.fabric_bandwidth_per_slice_bytes_per_s
-        * t.wire_j_per_byte_per_mm
-        * wire_mm
-        * activity.fabric_frac,
+    to_middle_mm = 0.5 * np.sqrt(area.compute_die_mm2)
+    fabric = slices * design.fabric_bandwidth_per_slice_bytes_per_s
+    memory = stacks_bytes_per_s(design, t)
+    links = design.scale_up_bytes_per_s + design.scale_out_bytes_per_s
+    between = design.compute_dies_count * die_link_bytes_per_s(design, t)
+    return {
+        MATRIX: hottest,
+        VECTOR: lanes * design.clock_count_per_s * (2.0 * t.vector_j_per_flop + t.lane_j),
+        SRAM: slices * design.sram_bandwidth_per_slice_bytes_per_s * t.sram_j_per_byte,
+        FABRIC: fabric * to_middle_mm * t.wire_j_per_byte_per_mm,
         INTERFACE: memory * t.memory_interface_j_per_byte,
-        LINKS: (design.scale_up_bytes_per_s + design.scale_out_bytes_per_s) * t.link_j_per_byte * both,
-        HOST: design.host_bytes_per_s * t.host_j_per_byte * both,
-        DIE_LINKS: design.compute_dies_count * die_link_bytes_per_s(design, t) * t.die_link_j_per_byte * both,
-    }
-    return work | {
-        CLOCKS: sum(work.values()) * t.power_overhead_frac,
+        LINKS: 2.0 * links * t.link_j_per_byte,  # both directions
+        HOST: 2.0 * design.host_bytes_per_s * t.host_j_per_byte,
+        DIE_LINKS: 2.0 * between * t.die_link_j_per_byte,
         LEAKAGE: design.compute_dies_count * area.compute_die_mm2 * t.leakage_w_per_mm2
         + design.io_dies_count * area.io_die_mm2 * t.io_leakage_w_per_mm2,
         STACKS: memory * t.memory_stack_j_per_byte,
     }
+
+
+def _busy(peak: Mapping[str, float | Array], a: Activity) -> dict[str, float | Array]:
+    """W by block at an activity; leakage is always there."""
+    share = {
+        MATRIX: a.matrix_frac,
+        VECTOR: a.vector_frac,
+        SRAM: a.sram_frac,
+        FABRIC: a.fabric_frac,
+        INTERFACE: a.memory_frac,
+        STACKS: a.memory_frac,
+        LINKS: a.links_frac,
+        HOST: a.links_frac,
+        DIE_LINKS: a.fabric_frac,
+    }
+    return {name: w * share.get(name, 1.0) for name, w in peak.items()}
+
+
+def _with_clocks(blocks: dict[str, float | Array], t: Technology) -> dict[str, float | Array]:
+    """The blocks and what clocks and control add to the digital work."""
+    work = sum(blocks[name] for name in (MATRIX, VECTOR, SRAM, FABRIC))
+    return blocks | {CLOCKS: work * t.power_overhead_frac}
+
+
+def _total(blocks: dict[str, float | Array], t: Technology) -> float | Array:
+    return sum(_with_clocks(blocks, t).values())

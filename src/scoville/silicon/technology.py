@@ -24,14 +24,17 @@ class Technology:
     """Unit areas, edges and energies for one design's words; floats, or arrays of one shape (samples,).
 
     By format: `cell_mm2` of a cell with one product a clock, `matrix_j_per_flop`. PHY figures are per stack;
-    `*_mm_per_bytes_per_s` is die edge. `overhead_frac` is what a die has beside its blocks, over the blocks;
-    `power_overhead_frac` is clocks, control and regulators over the work itself.
+    `*_mm_per_bytes_per_s` is die edge. `lane_j` is what a lane's instruction takes a clock beside its arithmetic.
+    `overhead_frac` is what a die has beside its blocks, over the blocks; `power_overhead_frac` is clocks, control and
+    regulators over the digital work. At TDP, what bounds the step has
+    `bound_frac` of its peak and all else `beside_frac`.
     """
 
     cell_mm2: Mapping[str, float | Array]
     further_format_frac: float | Array
     vector_lane_mm2: float | Array
-    sram_mm2_per_byte: float | Array
+    slice_sram_mm2_per_byte: float | Array
+    shared_sram_mm2_per_byte: float | Array
     fabric_mm2_per_bytes_per_s: float | Array
     link_mm2_per_bytes_per_s: float | Array
     host_mm2_per_bytes_per_s: float | Array
@@ -49,6 +52,7 @@ class Technology:
     reticle_height_mm: float
     matrix_j_per_flop: Mapping[str, float | Array]
     vector_j_per_flop: float | Array
+    lane_j: float | Array
     sram_j_per_byte: float | Array
     wire_j_per_byte_per_mm: float | Array
     memory_interface_j_per_byte: float | Array
@@ -59,6 +63,8 @@ class Technology:
     leakage_w_per_mm2: float | Array
     io_leakage_w_per_mm2: float | Array
     power_overhead_frac: float | Array
+    bound_frac: float
+    beside_frac: float
 
 
 def technology(design: Design, facts: Facts, draws: Draws | None = None) -> Technology:
@@ -78,23 +84,26 @@ def technology(design: Design, facts: Facts, draws: Draws | None = None) -> Tech
         return of(stack, name) if stack else 0.0
 
     smaller = of(_REFERENCE, "logic_density") / of(process, "logic_density")
+    link_smaller = of(_REFERENCE, "logic_density") / of(io, "logic_density")
     energy = of(process, "logic_energy")
     cell = of("matrix-unit", "area_bf16") * smaller
     multiply = of("matrix-unit", "energy_bf16") * energy
+    byte = 8.0 * of(process, "sram_bitcell_area")
     memory_energy = memory("energy")
     on_die = of("interface-energy", "memory_share_on_die")
     return Technology(
         cell_mm2={f: cell * of("matrix-unit", f"area_share_{f}") for f in FORMATS},
         further_format_frac=of("matrix-unit", "further_format_share"),
-        vector_lane_mm2=of("chip-overhead", "vector_lane_area") * smaller,
-        sram_mm2_per_byte=8.0 * of(process, "sram_bitcell_area") / of("sram", "array_efficiency"),
+        vector_lane_mm2=of("chip-overhead", "lane_area") * smaller,
+        slice_sram_mm2_per_byte=byte / of("sram", "slice_efficiency"),
+        shared_sram_mm2_per_byte=byte / of("sram", "shared_efficiency"),
         fabric_mm2_per_bytes_per_s=of("fabric", "area") * smaller,
-        link_mm2_per_bytes_per_s=of("interface-area", "link"),
+        link_mm2_per_bytes_per_s=of("interface-area", "link") + of("interface-area", "link_controller") * link_smaller,
         host_mm2_per_bytes_per_s=of("interface-area", "host_link"),
         die_link_mm2_per_bytes_per_s=of("interface-area", "die_to_die"),
         link_mm_per_bytes_per_s=of("interface-edge", "link"),
         die_link_mm_per_bytes_per_s=of("interface-edge", "die_to_die"),
-        memory_mm2=memory("phy_area"),
+        memory_mm2=memory("phy_area") + memory("channels") * of("interface-area", "memory_controller") * smaller,
         memory_edge_mm=memory("phy_edge"),
         stack_width_mm=memory("width"),
         stack_height_mm=memory("height"),
@@ -105,6 +114,7 @@ def technology(design: Design, facts: Facts, draws: Draws | None = None) -> Tech
         reticle_height_mm=facts.get("reticle", "height").number,
         matrix_j_per_flop={f: multiply * of("matrix-unit", f"energy_share_{f}") for f in FORMATS},
         vector_j_per_flop=of("vector-unit", "energy") * energy,
+        lane_j=of("chip-overhead", "lane_energy") * energy,
         sram_j_per_byte=of("energy", "large_sram") * energy,
         wire_j_per_byte_per_mm=of("fabric", "energy"),
         memory_interface_j_per_byte=memory_energy * on_die,
@@ -115,6 +125,8 @@ def technology(design: Design, facts: Facts, draws: Draws | None = None) -> Tech
         leakage_w_per_mm2=of(process, "leakage"),
         io_leakage_w_per_mm2=of(io, "leakage"),
         power_overhead_frac=of("chip-overhead", "power"),
+        bound_frac=facts.get("tdp-activity", "bound").number,
+        beside_frac=facts.get("tdp-activity", "beside").number,
     )
 
 
