@@ -18,7 +18,7 @@ CHIPS = set(
     a100-sxm h100-sxm h200-sxm h800-sxm h20 b200-sxm gb200-nvl72 b300-sxm gb300-nvl72 vr200-nvl72 mi300x mi325x
     mi355x mi455x tpu-v4 tpu-v5e tpu-v5p tpu-v6e tpu-v7 tpu-8i tpu-8t trainium2 trainium3 inferentia2 gaudi3 groq-lpu-v1
     groq-3-lpu wse-3 sn40l maia-100 maia-200 mtia-400 ai200 sohu corsair blackhole ascend-950dt crescent-island jalapeno
-    l40s rtx-pro-6000
+    l40s rtx-pro-6000 a100-sxm-40gb a100-pcie h100-pcie h100-nvl h200-nvl gh200 gh200-144gb
     """.split()  # noqa: SIM905, a column of quotes reads worse
 )
 
