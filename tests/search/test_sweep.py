@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -91,6 +93,13 @@ def test_an_interrupted_sweep_goes_on_and_ends_in_the_same_result(
     resumed = sweep(space, counted, checkpoint=Checkpoint(tmp_path, space, facts))
     assert not set(done) & set(again), "a finished block was computed again"
     assert resumed.to_json() == sweep(space, made_up).to_json(), "a resumed sweep ends in another result"
+
+
+def test_blocks_may_be_done_anywhere_and_in_any_order(space: Space) -> None:
+    def backwards(work: Callable[..., Found], parts: Iterable[tuple[Any, ...]]) -> Iterator[Found]:
+        return (work(*part) for part in reversed(list(parts)))
+
+    assert sweep(space, made_up, spread=backwards).to_json() == sweep(space, made_up).to_json()
 
 
 def test_progress_begins_with_the_number_of_points_and_ends_at_all(space: Space) -> None:

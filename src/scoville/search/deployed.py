@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoville import traffic
-from scoville.economics import NotOffered, OwnershipTerms, owned
+from scoville.economics import HourlyCost, NotOffered, OwnershipTerms, owned, waterfall
 from scoville.errors import DeploymentError, FactError, ScovilleError
 from scoville.facts import Accelerator, Draws, Facts, Range
+from scoville.search.front import front
 from scoville.search.space import Serve
 from scoville.serving import SteadyState, TrafficShape, check_context, shape, steady_state
 from scoville.serving.batch import around, batch_sizes, most_batch
@@ -99,6 +100,24 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """One layer of a token's cost; the central ones add up to the token's."""
+
+    name: str
+    cost: Range  # usd_per_token
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """The least cost of a token at a speed per user, by the steady state."""
+
+    parallelism: str
+    batch_count: int
+    tokens_per_s_per_user: float
+    usd_per_token: float
+
+
+@dataclass(frozen=True, slots=True)
 class Deployed:
     """One chip under one load, at the highest load at which a replay meets both targets; or why not (`refusal`).
 
@@ -123,6 +142,8 @@ class Deployed:
     hourly: Range | None = None
     nre_usd_per_h: float = 0.0
     usd_per_token: Range | None = None
+    parts: tuple[Part, ...] = ()
+    curve: tuple[Speed, ...] = ()
     basis: str = ""
     notes: tuple[str, ...] = ()
 
@@ -168,7 +189,8 @@ def deployed(
     try:
         kernels = kernels_of(accelerator, facts)
         on = chips(accelerator, facts, Draws.central(), kernels)
-        best = _best(accelerator, work, on, facts, kernels, mappings or serve.mappings)
+        states = _states(accelerator, work, on, mappings or serve.mappings)
+        best = _best(accelerator, work, on, facts, kernels, states)
     except ScovilleError as error:
         return replace(refused, refusal=str(error))
     central = owned(accelerator, facts, Draws.central(), terms)
@@ -201,6 +223,8 @@ def deployed(
         hourly=Range.of(hour, hours, "usd_per_h"),
         nre_usd_per_h=nre_usd_per_h,
         usd_per_token=Range.of(hour / 3600 / per_chip, costs, "usd_per_token"),
+        parts=_parts(central, drawn, per_chip, sampled, nre_usd_per_h),
+        curve=_curve(work, states, hour),
         basis=central.basis,
         notes=central.notes,
     )
@@ -222,17 +246,27 @@ class _Held:
     replay: Replay
 
 
+def _states(
+    accelerator: Accelerator, work: Load, on: Chips, mappings: Sequence[Parallelism]
+) -> dict[Parallelism, SteadyState]:
+    """Each sharding that the chip can take at a range of batches. Raises DeploymentError where none fits."""
+    found = {
+        p: work.steady(p, on, batch_sizes(most_batch(work.shape, p)))
+        for p in mappings
+        if _reaches(accelerator, p) and float(cache_room_bytes(work.table(p), on)[0]) > 0
+    }
+    if not any(state.fits.any() for state in found.values()):
+        most = max((p.chips for p in mappings), default=1)
+        raise DeploymentError(f"{work.serve.architecture.name} does not fit on up to {most} x {accelerator.name}")
+    return found
+
+
 def _best(
-    accelerator: Accelerator, work: Load, on: Chips, facts: Facts, kernels: str, mappings: Sequence[Parallelism]
+    accelerator: Accelerator, work: Load, on: Chips, facts: Facts, kernels: str, states: dict[Parallelism, SteadyState]
 ) -> tuple[Parallelism, _Steady, _Held]:
     """The sharding whose chips serve most by replays, of the best few by the steady state."""
-    serve, found = work.serve, {}
-    nearest = math.inf
-    for p in mappings:
-        if not _reaches(accelerator, p) or float(cache_room_bytes(work.table(p), on)[0]) <= 0:
-            continue
-        tried = work.steady(p, on, batch_sizes(most_batch(work.shape, p)))
-        nearest = min(nearest, float(np.where(tried.fits, tried.tpot_percentile_s, np.inf).min()))
+    targets, found = work.serve.targets, {}
+    for p, tried in states.items():
         if tried.feasible.any():
             k = int(np.argmax(np.where(tried.feasible, tried.requests_per_s, 0.0)[0]))
             fine = work.steady(p, on, around(tried.batch_count, k))
@@ -240,11 +274,14 @@ def _best(
             k = int(np.argmax(served))
             found[p] = _Steady(float(fine.batch_count[k]), float(served[k]) * work.tokens_per_request / p.chips)
     if not found:
-        if math.isinf(nearest):
-            raise DeploymentError(f"{serve.architecture.name} does not fit on any of the mappings' {accelerator.name}")
+        tpot, ttft = (
+            min(float(np.where(s.fits, getattr(s, name), np.inf).min()) for s in states.values())
+            for name in ("tpot_percentile_s", "ttft_percentile_s")
+        )
         raise DeploymentError(
-            f"no mapping and batch on {accelerator.name} meets the targets; the shortest TPOT at the percentile is "
-            f"{show(nearest, 's')}, asked for {show(serve.targets.tpot_s, 's')}"
+            f"no mapping and batch on {accelerator.name} meets both targets: at the percentiles TPOT is at best "
+            f"{show(tpot, 's')} (asked for {show(targets.tpot_s, 's')}), TTFT {show(ttft, 's')} (asked for "
+            f"{show(targets.ttft_s, 's')})"
         )
     best: tuple[Parallelism, _Steady, _Held] | None = None
     reason = ""
@@ -261,6 +298,36 @@ def _best(
     if best is None:
         raise DeploymentError(reason)
     return best
+
+
+def _parts(
+    central: HourlyCost, drawn: HourlyCost, per_chip: float, sampled: Array, nre_usd_per_h: float
+) -> tuple[Part, ...]:
+    """The layers of the chip-hour, in the proportions of a token, and the one-time cost last."""
+    ok = sampled > 0
+    usd = float(central.total_usd_per_h[0]) / 3600 / per_chip
+    drawn_usd = drawn.total_usd_per_h / 3600 / np.where(ok, sampled, per_chip)
+    found = [
+        Part(x.name, Range(x.low_usd_per_token, x.base_usd_per_token, x.high_usd_per_token, "usd_per_token"))
+        for x in waterfall(central, usd, drawn, drawn_usd)
+    ]
+    if nre_usd_per_h > 0:
+        each = nre_usd_per_h / 3600 / np.where(ok, sampled, np.nan)
+        found.append(Part("one-time cost", Range.of(nre_usd_per_h / 3600 / per_chip, each, "usd_per_token")))
+    return tuple(found)
+
+
+def _curve(work: Load, states: dict[Parallelism, SteadyState], usd_per_h: float) -> tuple[Speed, ...]:
+    """The cheapest at each speed per user that can be had, of all shardings, slowest first."""
+    points: list[Speed] = []
+    for p, s in states.items():
+        rate = s.requests_per_s[0] * work.tokens_per_request / p.chips
+        for k in np.flatnonzero(s.fits[0] & s.stable[0]):
+            points.append(
+                Speed(str(p), int(s.batch_count[k]), 1 / float(s.tpot_s[0, k]), usd_per_h / 3600 / float(rate[k]))
+            )
+    on = front(np.array([[-x.tokens_per_s_per_user, x.usd_per_token] for x in points]))
+    return tuple(sorted((points[k] for k in on), key=lambda x: x.tokens_per_s_per_user))
 
 
 def _reaches(accelerator: Accelerator, p: Parallelism) -> bool:

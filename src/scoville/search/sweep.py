@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
 import scoville
 from scoville.errors import DesignError
@@ -17,25 +18,39 @@ from scoville.search.space import Space
 BLOCK = 4096  # designs
 Work = Callable[[int, int], Found]
 Progress = Callable[[str, float], None]
+# As `here`: it calls a function with each of some arguments, anywhere, and yields the results in any order.
+Spread = Callable[[Callable[..., Any], Iterable[tuple[Any, ...]]], Iterator[Any]]
+T = TypeVar("T")
 
 
 def silent(_stage: str, _done_frac: float) -> None:
     """Progress that nobody hears of."""
 
 
-def sweep(space: Space, work: Work, progress: Progress = silent, checkpoint: Checkpoint | None = None) -> Found:
+def here(work: Callable[..., T], parts: Iterable[tuple[Any, ...]]) -> Iterator[T]:
+    """`work(*part)` of every part, one after another in this process; `Cluster.spread` does the same on many."""
+    return (work(*part) for part in parts)
+
+
+def sweep(
+    space: Space,
+    work: Work,
+    progress: Progress = silent,
+    checkpoint: Checkpoint | None = None,
+    spread: Spread = here,
+) -> Found:
     """All blocks of the space through `work(start, stop)`, added up; those that the checkpoint has are not done again.
 
-    The result does not depend on interruptions. `progress` hears of every block, and the number of points first.
+    The result depends neither on interruptions nor on where and in which order blocks are done. `progress` hears of
+    every block, and the number of points first.
     """
     spans = list(space.spans(BLOCK))
     found = checkpoint.read(len(space.serve)) if checkpoint else Found.none(len(space.serve))
     head = f"{space.points_count:,} points: {space.designs_count:,} designs"
     progress(head, len(found.starts) / len(spans))
-    for start, stop in spans:
-        if start in found.starts:
-            continue
-        found += work(start, stop)
+    missing = [span for span in spans if span[0] not in found.starts]
+    for part in spread(work, missing):
+        found += part
         if checkpoint:
             checkpoint.write(found)
         progress(head, len(found.starts) / len(spans))
