@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.resources import files
 
 import numpy as np
@@ -104,7 +105,7 @@ def test_between_knots_lies_between_their_times() -> None:
 @pytest.mark.parametrize(("chip", "family"), PAIRS)
 @pytest.mark.parametrize("phase", ["decode", "prefill"])
 def test_sides_are_never_faster_than_the_chip(chip: str, family: str, phase: Phase) -> None:
-    t, peak = times(chip, family), AttentionChip.of(FACTS.accelerator(chip))
+    t, peak = times(chip, family), AttentionChip.of(FACTS.accelerator(chip), FACTS)
     for dim in (64, 128):
         if chip == "a100-sxm" and dim != 128:
             continue
@@ -159,7 +160,7 @@ def test_a_long_prefix_costs_its_pairs() -> None:
 
 def test_the_roofline_by_hand() -> None:
     chip = AttentionChip(1e15, 2e15, 2e12)
-    kernel = AttentionKernel(5e-6, 0.5, 0.5, 0.5, 0.5, 0.0, 0.0)
+    kernel = replace(AttentionKernel.of(FACTS, "decode", "vllm"), compute_frac=0.5, memory_frac=0.5, overlap_frac=0.0)
     # Decode: 4 x 128 x 16 padded rows x 8 = 65,536 FLOP a pair over 0.5e15; 4,096 bytes a token over 1e12.
     sides = roofline_sides(LLAMA_8B, "decode", chip, kernel)
     assert sides.compute == pytest.approx(Side(0.0, 65_536 / 0.5e15, 0.0, 0.0, 0.0))
@@ -169,14 +170,14 @@ def test_the_roofline_by_hand() -> None:
 
 @pytest.mark.parametrize("phase", ["decode", "prefill"])
 def test_the_roofline_of_the_facts_is_near_the_measured_sides(phase: Phase) -> None:
-    kernel = AttentionKernel.of(FACTS, phase)
+    kernel = AttentionKernel.of(FACTS, phase, "vllm")
     for chip in ("a100-sxm", "h100-sxm", "h200-sxm"):
         w = (
             work(np.array([64.0, 256.0]), 1, 4000, None)
             if phase == "decode"
             else work(4, np.array([2048.0, 8192.0]), 0, None)
         )
-        roofline = roofline_sides(LLAMA_8B, phase, AttentionChip.of(FACTS.accelerator(chip)), kernel).seconds(w)
+        roofline = roofline_sides(LLAMA_8B, phase, AttentionChip.of(FACTS.accelerator(chip), FACTS), kernel).seconds(w)
         ratio = roofline / times(chip, "vllm").sides(LLAMA_8B, phase).seconds(w)
         assert ((ratio > 0.6) & (ratio < 1.6)).all(), f"{chip}: {ratio}"
 

@@ -20,8 +20,15 @@ from numpy.typing import NDArray
 
 from scoville.timing.curves import ROWS, Curve
 from scoville.timing.measured import collectives, gemm, moe
-from scoville.timing.measured.attention import AttentionSides, HeadLayout, Phase
-from scoville.timing.measured.attention_roofline import LATENT_DIM, AttentionChip, AttentionKernel, roofline_sides
+from scoville.timing.measured.attention_roofline import (
+    LATENT_DIM,
+    AttentionChip,
+    AttentionKernel,
+    kernel_generation,
+    light_sides,
+    roofline_sides,
+)
+from scoville.timing.measured.attention_sides import AttentionSides, HeadLayout, Phase
 from scoville.timing.measured.collectives import CollectiveLine, line_seconds
 from scoville.timing.measured.gemm import GemmChip, GemmFormat, GemmKernel
 from scoville.timing.measured.moe import ExpertLayout, MoeChip, MoeFormat, MoeKernel
@@ -71,6 +78,7 @@ class FittedKernels:
     fastest_flop_per_s   of a matrix unit of FASTEST in bf16 and in the 8 bits of fp8
     share_frac           by class and format, shares of the peak as the facts `efficiency` have them
     compute_flop_per_s, memory_bytes_per_s   central figures of the chip, at which attention's sides are drawn
+    generation           clock, width of instructions and speed of a unit, as `kernel_generation`
     link_latency_s       of the chips whose collectives were fitted
     """
 
@@ -85,6 +93,7 @@ class FittedKernels:
     share_frac: Mapping[tuple[str, str], float]
     compute_flop_per_s: Mapping[Pair, float]
     memory_bytes_per_s: float
+    generation: tuple[float, bool, float]
     link_latency_s: float
 
     def sides(self, op: Operator, chips: Chips) -> KernelSides | None:
@@ -98,13 +107,17 @@ class FittedKernels:
         peak = self.compute_flop_per_s[pair]
         query, cache = ("bf16" if _BITS[r] == 16 else "fp8" for r in (pair[1], op.weight_rate))
         layout = HeadLayout(op.heads.heads, op.heads.kv_heads, op.heads.head_dim, op.heads.window, query, cache)
-        found = roofline_sides(layout, phase, AttentionChip(peak, peak, self.memory_bytes_per_s), self.attention[phase])
+        fp8 = max(peak, self.compute_flop_per_s.get(("fp8", "fp8"), peak))
+        chip = AttentionChip(peak, fp8, self.memory_bytes_per_s, *self.generation)
+        found = roofline_sides(layout, phase, chip, self.attention[phase])
+        # Each side at least as long as at full peak and full bandwidth, whatever is drawn.
+        pair_s, token_s = light_sides(layout, phase, chip)
         frac = chips.class_frac["attention"]
         return KernelSides(
             found,
             "fitted",
-            frac * peak / chips.compute_flop_per_s[pair],
-            frac * self.memory_bytes_per_s / chips.memory_bytes_per_s,
+            np.maximum(frac, pair_s / found.compute.pair_s) * peak / chips.compute_flop_per_s[pair],
+            np.maximum(frac, token_s / found.memory.kv_token_s) * self.memory_bytes_per_s / chips.memory_bytes_per_s,
             frac * found.fixed_s,
         )
 
@@ -139,22 +152,19 @@ class FittedKernels:
         block = table.precision.weights in ("declared", "fp8_block")
         seconds: Array | None = None
         if op.collective is not None:
-            kind = "collective"
             payload_bytes = table.link_bytes[i, columns[0]] * ROWS
             seconds = self._collective(op.collective, op.span_count, payload_bytes, chips)
         elif pair is not None and op.kind == "gemm" and op.shape is not None:
-            kind = "gemm"
             seconds = self._gemm(op.weight_rate, pair, block, op.shape, chips)
         elif pair is not None and op.kind == "moe" and op.experts is not None and op.shape is not None:
-            kind, e = "moe", op.experts
+            e = op.experts
             layout = ExpertLayout(e.hidden, e.intermediate, e.experts, e.top_k, e.tensor, e.expert, e.gated)
             # The fit has both products as one: each gets its share of the weights.
             share = op.shape[0] * op.shape[1] / (e.hidden * e.intermediate * (3 if e.gated else 2))
             seconds = self._moe(op.weight_rate, pair, block, layout, chips) * share
         if seconds is None:
             return None
-        own = same_rows(chips.class_frac[kind] * shown_frac)
-        return Curve(i, int(columns[0]), seconds * own, compute_bound, "fitted")
+        return Curve(i, int(columns[0]), seconds * same_rows(shown_frac), compute_bound, "fitted")
 
     def _gemm(self, weight: str, pair: Pair, block: bool, shape: tuple[int, int], chips: Chips) -> Array:
         """Seconds at ROWS, (n or 1, K)."""
@@ -167,7 +177,7 @@ class FittedKernels:
         # Units faster than any measured one count as several: a chip feeds the units that it has.
         units = np.maximum(self.units_count, peak / self.fastest_flop_per_s["bf16" if wide else "fp8"])
         chip = GemmChip(peak, same_rows(chips.memory_bytes_per_s), units)
-        time = gemm.roofline_seconds(kernel, chip, fmt, ROWS, *shape)
+        time = gemm.roofline_seconds(kernel, chip, fmt, ROWS, *shape) * same_rows(chips.class_frac["gemm"])
         return np.maximum(time, gemm.light_seconds(chip, fmt, ROWS, *shape))
 
     def _moe(self, weight: str, pair: Pair, block: bool, layout: ExpertLayout, chips: Chips) -> Array:
@@ -181,7 +191,7 @@ class FittedKernels:
         chip = MoeChip(same_rows(chips.compute_flop_per_s[pair]), same_rows(chips.memory_bytes_per_s), 0.0)
         fmt = MoeFormat(STORED[weight], STORED[rate])
         load = expected_load(layout.experts, layout.top_k, layout.expert)
-        time = moe.roofline_seconds(kernel, chip, fmt, layout, ROWS, load)
+        time = moe.roofline_seconds(kernel, chip, fmt, layout, ROWS, load) * same_rows(chips.class_frac["moe"])
         return np.maximum(time, moe.light_seconds(chip, fmt, layout, load))
 
     def _scaled(self, kernel: Kernel, kind: str, rate: str) -> Kernel:
@@ -201,6 +211,7 @@ class FittedKernels:
         latency = same_rows(chips.links[0].latency_s)
         more = np.maximum(latency - self.link_latency_s, latency - line.fixed_s)
         time = more + line_seconds(line, kind, bandwidth, ranks, payload_bytes)
+        time = time * same_rows(chips.class_frac["collective"])
         return np.maximum(time, collectives.light_seconds(kind, bandwidth, ranks, payload_bytes))
 
 
@@ -236,7 +247,7 @@ def fitted_kernels(accelerator: Accelerator, facts: Facts, family: str) -> Fitte
         fastest_flop_per_s={rate: fastest.compute[rate, rate].number / units for rate in ("bf16", "fp8")},
         gemm=products,
         moe={fmt: moe.fitted_kernel(facts, "vllm" if fmt == "int4_bf16" else known, fmt) for fmt in moe.MOE_FORMATS},
-        attention={phase: AttentionKernel.of(facts, phase) for phase in get_args(Phase)},
+        attention={phase: AttentionKernel.of(facts, phase, known) for phase in get_args(Phase)},
         lines={kind: collectives.fitted_line(facts, kind, known) for kind in collectives.KINDS},
         share_frac={
             (kind, rate): facts.get("efficiency", f"{kind}_compute_{rate}").number
@@ -245,5 +256,6 @@ def fitted_kernels(accelerator: Accelerator, facts: Facts, family: str) -> Fitte
         },
         compute_flop_per_s={pair: fact.number for pair, fact in accelerator.compute.items()},
         memory_bytes_per_s=tier.bandwidth.number if tier and tier.bandwidth else np.nan,
+        generation=kernel_generation(accelerator, facts),
         link_latency_s=float(np.mean(latencies)),
     )
