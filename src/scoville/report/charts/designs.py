@@ -1,11 +1,13 @@
-"""The front of designs: what a million tokens cost at each speed per user, with the bought chips beside it."""
+"""The front of designs: what a million tokens cost at each speed per user, with other chips as marks beside it."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from scoville.facts import Range
 from scoville.report import theme, wording
 from scoville.report.charts.speed import ticks
 from scoville.units import to_unit
@@ -14,76 +16,91 @@ if TYPE_CHECKING:
     import altair as alt
 
 DESIGNS = "designs of the space"
-_SHADES = (theme.CATEGORY[1], theme.CATEGORY[2], theme.CATEGORY[3], theme.CATEGORY[5], theme.CATEGORY[4])
+_LINE = theme.CATEGORY[0]
+_LABEL_PX = 15
+_SHADES = (theme.INK, theme.CATEGORY[1], theme.CATEGORY[2], theme.CATEGORY[3], theme.CATEGORY[5], theme.CATEGORY[4])
 
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """A point of the chart: a chip at a speed and cost. `label` says what it is where a pointer rests on it."""
+    """A point of the chart: a chip at a speed and cost. `label` says what it is where a pointer rests on it.
+
+    `drawn` is its range; without one it is a point of the chip's line.
+    """
 
     chip: str
     tokens_per_s_per_user: float
     usd_per_token: float
     label: str
-    best: bool = False
+    drawn: Range | None = None
 
 
-def front(spots: Sequence[Spot], title: str, subtitle: str, foot: str, target_per_s: float) -> alt.LayerChart:
-    """A line along each chip's points, the designs' in one colour; the best design has a ring and its name.
-
-    `target_per_s` is the least speed of a user, drawn as a line where it lies within the picture (0: none).
-    """
+def front(spots: Sequence[Spot], title: str, subtitle: str, foot: str) -> alt.LayerChart:
+    """A line along each chip's points, the designs' thick; points with a range as marks with the chip's name."""
     import altair as alt
 
-    chips = list(dict.fromkeys([DESIGNS, *(s.chip for s in spots)]))
-    colours = {c: theme.CATEGORY[0] if c == DESIGNS else _SHADES[(i - 1) % len(_SHADES)] for i, c in enumerate(chips)}
-    rows = [_row(s) for s in sorted(spots, key=lambda s: (chips.index(s.chip), s.tokens_per_s_per_user))]
-    speeds, costs = [r["speed"] for r in rows], [r["usd"] for r in rows]
-    x_scale = alt.Scale(type="log", domain=[min(speeds) / 1.15, max(speeds) * 1.15], nice=False)
-    y_scale = alt.Scale(type="log", domain=[min(costs) / 1.2, max(costs) * 1.2], nice=False)
+    chips = [c for c in dict.fromkeys(s.chip for s in spots) if c != DESIGNS]
+    colours = {chip: _SHADES[i % len(_SHADES)] for i, chip in enumerate(chips)}
+    colours[DESIGNS] = _LINE
+    every = [{**_row(s), "colour": colours[s.chip]} for s in spots]
+    line = [r for r in every if r["line"] and r["chip"] == DESIGNS]
+    others = [r for r in every if r["line"] and r["chip"] != DESIGNS]
+    marks = _placed([r for r in every if not r["line"]])
+    x_ends = min(r["speed"] for r in every) / 1.15, max(r["speed"] for r in every) * 1.6
+    y_ends = min(r["low"] for r in every) / 1.2, max(r["high"] for r in every) * 1.2
     axis: dict[str, Any] = {"format": "~g", "labelOverlap": True}
-    x_axis = alt.Axis(title="tokens/s per user", values=ticks(min(speeds) / 1.15, max(speeds) * 1.15), **axis)
-    y_axis = alt.Axis(title=None, values=ticks(min(costs) / 1.2, max(costs) * 1.2), **axis)
-    legend = alt.Legend(
-        title=None, orient="top", direction="horizontal", symbolType="stroke", symbolStrokeWidth=3, symbolSize=260,
-        columns=alt.ExprRef("width < 430 ? 2 : 4"),
-    )  # fmt: skip
-    colour = alt.Color("chip:N", scale=alt.Scale(domain=chips, range=list(colours.values())), legend=legend)
-    base = alt.Chart(alt.InlineData(values=rows)).encode(
-        x=alt.X("speed:Q", scale=x_scale, axis=x_axis), y=alt.Y("usd:Q", scale=y_scale, axis=y_axis), color=colour
-    )
+    x_axis = alt.Axis(title="tokens/s per user", values=ticks(*x_ends), **axis)
+    y_axis = alt.Axis(title=None, values=ticks(*y_ends), **axis)
+    y_scale = alt.Scale(type="log", domain=list(y_ends), nice=False)
+    x = alt.X("speed:Q", scale=alt.Scale(type="log", domain=list(x_ends), nice=False), axis=x_axis)
+    y = alt.Y("usd:Q", scale=y_scale, axis=y_axis)
     hover = [
         alt.Tooltip("chip:N", title="chip"), alt.Tooltip("label:N", title="as"),
         alt.Tooltip("speed:Q", title="tokens/s per user", format=",.3~r"),
-        alt.Tooltip("usd:Q", title="USD per million tokens", format=",.3~r"),
+        alt.Tooltip("words:N", title="USD per million tokens"),
     ]  # fmt: skip
-    layers: list[Any] = []
-    if x_scale.domain[0] <= target_per_s <= x_scale.domain[1]:
-        words = f"target {wording.plain(target_per_s)} tokens/s"
-        mark = alt.Chart(alt.InlineData(values=[{"speed": target_per_s, "label": words}])).encode(
-            x=alt.X("speed:Q", scale=x_scale)
-        )
-        layers = [
-            mark.mark_rule(strokeDash=[3, 3], color=theme.QUIET),
-            mark.mark_text(align="left", baseline="top", dx=5, color=theme.QUIET).encode(
-                text="label:N", y=alt.value(0)
-            ),
-        ]
-    layers += [
-        base.mark_line(strokeWidth=2, interpolate="linear").encode(order="speed:Q", detail="chip:N"),
-        base.mark_point(size=34, filled=True).encode(tooltip=hover),
-        base.transform_filter("datum.best").mark_point(size=190, filled=False, strokeWidth=2).encode(
-            color=alt.value(theme.INK), tooltip=hover
+    base, thin = (alt.Chart(alt.InlineData(values=values)).encode(x=x, y=y) for values in (line, others))
+    beside = alt.Chart(alt.InlineData(values=marks)).encode(x=x)
+    colour = alt.Color("colour:N", scale=None)
+    layers: list[Any] = [
+        thin.mark_line(strokeWidth=1.2).encode(order="speed:Q", color=colour, detail="chip:N"),
+        base.mark_line(strokeWidth=2.5, color=_LINE).encode(order="speed:Q"),
+        base.mark_point(size=30, filled=True, color=_LINE, opacity=1).encode(tooltip=hover),
+        beside.mark_rule(strokeWidth=1.5).encode(
+            y=alt.Y("low:Q", scale=y_scale, axis=y_axis), y2="high:Q", color=colour
         ),
-        base.transform_filter("datum.best").mark_text(align="left", baseline="top", dx=11, dy=5, fontWeight=600).encode(
-            text="name:N", color=alt.value(theme.INK)
+        beside.mark_point(size=110, filled=True, opacity=1).encode(y=y, color=colour, tooltip=hover),
+        *(
+            beside.transform_filter(f"datum.place == {i}")
+            .mark_text(align="left", dx=10, dy=_LABEL_PX * i, fontWeight=600)
+            .encode(y=y, text="chip:N")
+            for i in sorted({m["place"] for m in marks})
         ),
     ]  # fmt: skip
     return theme.titled(layers, title, subtitle, foot, height=380, shift=36)
 
 
+def _placed(marks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The marks with `place`, how many lines a name moves down so that it stands clear of a neighbour's."""
+    placed: list[dict[str, Any]] = []
+    for mark in sorted(marks, key=lambda m: -m["usd"]):
+        near = [p["place"] for p in placed if _near(mark, p)]
+        placed.append({**mark, "place": max(near, default=-1) + 1})
+    return placed
+
+
+def _near(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    """Whether names at two marks would touch."""
+    return abs(math.log(a["usd"] / b["usd"])) < 0.08 and abs(math.log(a["speed"] / b["speed"])) < 0.9
+
+
 def _row(s: Spot) -> dict[str, Any]:
+    low, usd, high = (
+        to_unit(v, "usd_per_token", "USD/Mtok")
+        for v in ((s.drawn.p10, s.usd_per_token, s.drawn.p90) if s.drawn else (s.usd_per_token,) * 3)
+    )
+    words = wording.ranged(s.drawn, "USD/Mtok") if s.drawn else wording.digits(usd)
     return {
-        "chip": s.chip, "label": s.label, "speed": s.tokens_per_s_per_user, "best": s.best,
-        "usd": to_unit(s.usd_per_token, "usd_per_token", "USD/Mtok"), "name": "the best design",
+        "chip": s.chip, "label": s.label, "speed": s.tokens_per_s_per_user, "usd": usd, "low": low, "high": high,
+        "words": words, "line": s.drawn is None,
     }  # fmt: skip

@@ -1,0 +1,93 @@
+"""A search as files: page, charts, floorplan, result.json, the best design and its facts; all at once or none."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scoville.report import floorplan, theme
+from scoville.report import page as pages
+from scoville.report.designs import sheets
+from scoville.report.designs import wording as said
+from scoville.report.designs.charts import charts
+from scoville.report.folder import as_json, pictures, replaced
+from scoville.report.script import Script
+from scoville.report.sheet import Sheet
+from scoville.search.answer import Answer
+
+RESULT = "result.json"
+DESIGN, FACTS = "design.toml", "facts.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What the report has beside the answer: the best design's floorplan as SVG, and its facts file."""
+
+    drawing: str
+    facts: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Section:
+    title: str
+    sheets: tuple[Sheet, ...]
+    charts: tuple[str, ...] = ()
+    drawing: bool = False
+
+
+def write(answer: Answer, extras: Extras, folder: Path, script: Script | None = None) -> list[Path]:
+    """Write the result into `folder` and return its files; an earlier result there is replaced when all is written.
+
+    Raises StudyError where `folder` is a file, holds something that is no result, or cannot be written.
+    """
+    with replaced(folder, RESULT) as new, ExitStack() as stack:
+        (new / RESULT).write_text(as_json(answer), encoding="utf-8")
+        specs = {name: theme.specification(chart) for name, chart in charts(answer).items()}
+        names = [RESULT, *pictures(specs, new)]
+        for name, text in ((DESIGN, said.winner(answer).text), (FACTS, extras.facts)):
+            (new / name).write_text(text, encoding="utf-8", newline="\n")
+            names.append(name)
+        for name in ("floorplan.svg", "floorplan.png"):
+            floorplan.write(extras.drawing, new / name)
+            names.append(name)
+        ready = script or stack.enter_context(Script())
+        text = page(answer, extras, specs, ready.text())
+        (new / "report.html").write_text(text, encoding="utf-8", newline="\n")
+    return [folder / name for name in ("report.html", *names)]
+
+
+def page(answer: Answer, extras: Extras, specs: dict[str, dict[str, Any]], bundle: str) -> str:
+    """The whole page as HTML; everything from the answer is escaped."""
+    return pages.rendered(
+        "designs/page.html.j2",
+        specs,
+        bundle,
+        answer=answer,
+        headline=answer.findings[0] if answer.findings else answer.title,
+        findings=answer.findings[1:],
+        circumstances=said.circumstances(answer),
+        sections=[s for s in _sections(answer) if s.drawing or s.sheets or any(name in specs for name in s.charts)],
+        drawing=extras.drawing,
+        command=f"scoville design {shlex.quote(answer.space_file)}",
+    )
+
+
+def _sections(answer: Answer) -> tuple[_Section, ...]:
+    def section(title: str, *made: Sheet, charts: Sequence[str] = (), drawing: bool = False) -> _Section:
+        return _Section(title, tuple(s for s in made if s.rows), tuple(charts), drawing)
+
+    a = answer
+    return (
+        section("Beside bought chips", sheets.beside(a), sheets.front(a), charts=("cost-by-layer",)),
+        section("The best design", sheets.best(a), sheets.area(a), sheets.unit(a), drawing=True),
+        section("What it takes to make it", sheets.nre(a), sheets.supply(a), charts=("cost-against-volume",)),
+        section(
+            "What it hangs on", sheets.marginals(a), sheets.parameters(a), sheets.shifts(a), charts=("what-a-mm2-buys",)
+        ),
+        section("Serving several", sheets.regrets(a), sheets.reuse(a), charts=("regret",)),
+        section("How the answer was found", sheets.tried(a), sheets.finalists(a)),
+    )
