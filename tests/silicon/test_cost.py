@@ -183,7 +183,7 @@ def test_memory_follows_its_price_path(facts: Facts) -> None:
     ("change", "date", "volume", "seller", "says"),
     [
         ({}, "2025-12", 1e5, "none", "2025-12 is before the price path of hbm4, which begins in 2026-01"),
-        ({}, "2026-13", 1e5, "none", "the date is '2026-13'; expected a month as YYYY-MM"),
+        ({}, "2026-13", 1e5, "none", "'2026-13' is no month; expected YYYY-MM"),
         ({}, "2027-01", 0.0, "none", "the volume is 0 chips; expected a number above 0"),
         ({}, "2027-01", -5.0, "none", "expected a number above 0"),
         ({}, "2027-01", float("nan"), "none", "expected a number above 0"),

@@ -88,7 +88,7 @@ def test_months_are_counted_from_the_first_of_the_start() -> None:
 @pytest.mark.parametrize(
     ("change", "start", "reused", "says"),
     [
-        ({}, "2026", 0.0, "the start is '2026'; expected a month as YYYY-MM"),
+        ({}, "2026", 0.0, "'2026' is no month; expected YYYY-MM"),
         ({}, "2026-01", 1.5, "the reused share is 1.5; expected a number from 0 to 1"),
         ({"process": "n1"}, "2026-01", 0.0, "the process 'n1' is unknown"),
     ],

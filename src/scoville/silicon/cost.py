@@ -104,7 +104,7 @@ def prices(
     that is not positive.
     """
     if not _MONTH.fullmatch(date):
-        raise DesignError(f"the date is '{date}'; expected a month as YYYY-MM")
+        raise DesignError(f"'{date}' is no month; expected YYYY-MM")
     if not (math.isfinite(volume) and volume > 0):
         raise DesignError(f"the volume is {volume:g} chips; expected a number above 0")
     process = known_process(design.process, facts, _NEEDED)

@@ -22,7 +22,7 @@ from scoville.silicon.design import Array, Design
 DESIGN, IP, VERIFICATION, SOFTWARE, MASKS, RESPINS = "design", "IP", "verification", "software", "masks", "respins"
 _NEEDED = ("design_nre", "mask_set")
 _MONTH = re.compile(r"(\d{4})-(0[1-9]|1[0-2])")
-_MONTH_S = 365 * 86400 / 12
+MONTH_S = 365 * 86400 / 12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,14 +53,19 @@ def month_after(start: str, after_s: float) -> str:
     >>> month_after("2024-10", 13.2 * 365 / 12 * 86400)
     '2025-11'
     """
-    months = _index(start) + math.floor(after_s / _MONTH_S)
+    months = _index(start) + math.floor(after_s / MONTH_S)
     return f"{months // 12}-{months % 12 + 1:02d}"
+
+
+def start_for(volume_month: str, program: Program) -> str:
+    """The month in which such a programme must begin to reach volume in `volume_month`, on central figures."""
+    return month_after(volume_month, -MONTH_S * math.floor(float(program.volume_s) / MONTH_S))
 
 
 def _index(month: str) -> int:
     found = _MONTH.fullmatch(month)
     if found is None:
-        raise DesignError(f"the start is '{month}'; expected a month as YYYY-MM")
+        raise DesignError(f"'{month}' is no month; expected YYYY-MM")
     return int(found[1]) * 12 + int(found[2]) - 1
 
 
