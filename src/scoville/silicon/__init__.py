@@ -5,6 +5,8 @@
 
 from scoville.silicon.area import Area, area
 from scoville.silicon.design import Design, bundled, read_design
+from scoville.silicon.floorplan import Floorplan, Rectangle, floorplan
+from scoville.silicon.limits import broken, check
 from scoville.silicon.peak import peak_flop_per_s
 from scoville.silicon.power import Activity, Power, power
 from scoville.silicon.technology import Technology, technology
@@ -13,10 +15,15 @@ __all__ = [
     "Activity",
     "Area",
     "Design",
+    "Floorplan",
     "Power",
+    "Rectangle",
     "Technology",
     "area",
+    "broken",
     "bundled",
+    "check",
+    "floorplan",
     "peak_flop_per_s",
     "power",
     "read_design",

@@ -126,3 +126,23 @@ def die_link_bytes_per_s(design: Design, technology: Technology) -> float | Arra
     own = np.maximum(memory_bytes_per_s(design, technology), outside_bytes_per_s(design)) / dies
     to_io = outside_bytes_per_s(design) / dies if design.io_process else 0.0
     return own * (np.asarray(dies) > 1) + to_io
+
+
+def die_sides_mm(
+    die_mm2: float | Array, technology: Technology, edge_mm: float | Array = 0.0
+) -> tuple[float | Array, float | Array]:
+    """(short side, long side) of a die with the proportions of the reticle, drawn out where its PHYs need the edge.
+
+    It is drawn out to the reticle's height and `aspect_ratio_frac` at most.
+    """
+    t = technology
+    most = np.minimum(np.sqrt(die_mm2 * t.aspect_ratio_frac), t.reticle_height_mm)
+    alike = np.sqrt(die_mm2 * t.reticle_height_mm / t.reticle_width_mm)
+    long = np.maximum(alike, np.minimum(edge_mm, most))
+    return die_mm2 / long, long
+
+
+def memory_edge_mm(design: Design, technology: Technology) -> float | Array:
+    """What the memory PHYs need of each long side of a compute die, half of its stacks on either."""
+    on_a_die = np.ceil(design.stacks_count / design.compute_dies_count)
+    return np.ceil(on_a_die / 2.0) * technology.memory_edge_mm

@@ -24,10 +24,10 @@ class Technology:
     """Unit areas, edges and energies for one design's words; floats, or arrays of one shape (samples,).
 
     By format: `cell_mm2` of a cell with one product a clock, `matrix_j_per_flop`. PHY figures are per stack;
-    `*_mm_per_bytes_per_s` is die edge. `lane_j` is what a lane's instruction takes a clock beside its arithmetic.
-    `overhead_frac` is what a die has beside its blocks, over the blocks; `power_overhead_frac` is clocks, control and
-    regulators over the digital work. At TDP, what bounds the step has
-    `bound_frac` of its peak and all else `beside_frac`.
+    `*_mm_per_bytes_per_s` is die edge; a die's sides have the reticle's ratio, or up to `aspect_ratio_frac`.
+    `lane_j` is what a lane's instruction takes a clock beside its arithmetic. `overhead_frac` is what a die has beside
+    its blocks, over the blocks; `power_overhead_frac` is clocks, control and regulators over the digital work; a TDP
+    may be `tdp_error_frac` off. At TDP, what bounds the step has `bound_frac` of its peak and all else `beside_frac`.
     """
 
     cell_mm2: Mapping[str, float | Array]
@@ -50,6 +50,7 @@ class Technology:
     overhead_frac: float | Array
     reticle_width_mm: float
     reticle_height_mm: float
+    aspect_ratio_frac: float
     matrix_j_per_flop: Mapping[str, float | Array]
     vector_j_per_flop: float | Array
     lane_j: float | Array
@@ -63,6 +64,7 @@ class Technology:
     leakage_w_per_mm2: float | Array
     io_leakage_w_per_mm2: float | Array
     power_overhead_frac: float | Array
+    tdp_error_frac: float
     bound_frac: float
     beside_frac: float
 
@@ -112,6 +114,7 @@ def technology(design: Design, facts: Facts, draws: Draws | None = None) -> Tech
         overhead_frac=of("chip-overhead", "area"),
         reticle_width_mm=facts.get("reticle", "width").number,
         reticle_height_mm=facts.get("reticle", "height").number,
+        aspect_ratio_frac=facts.get("reticle", "die_aspect").number,
         matrix_j_per_flop={f: multiply * of("matrix-unit", f"energy_share_{f}") for f in FORMATS},
         vector_j_per_flop=of("vector-unit", "energy") * energy,
         lane_j=of("chip-overhead", "lane_energy") * energy,
@@ -125,6 +128,7 @@ def technology(design: Design, facts: Facts, draws: Draws | None = None) -> Tech
         leakage_w_per_mm2=of(process, "leakage"),
         io_leakage_w_per_mm2=of(io, "leakage"),
         power_overhead_frac=of("chip-overhead", "power"),
+        tdp_error_frac=facts.get("chip-overhead", "tdp_error").number,
         bound_frac=facts.get("tdp-activity", "bound").number,
         beside_frac=facts.get("tdp-activity", "beside").number,
     )
