@@ -19,10 +19,9 @@ def slices(space: Space, found: Slices) -> tuple[Slice, ...]:
     """The least cost at each value of each choice that has several, in the order of the file."""
     measures = {a.key: a.measure for p in space.parts for a in p.axes}
     tied = {a.key for p in space.parts for a in p.axes if a.tied}
-    least = min((cost for cost, _ in found.values()), default=1.0)
-    values: dict[str, list[str | float]] = {}
-    for key, value in found:
-        values.setdefault(key, []).append(value)
+    same: dict[str, list[float]] = {}
+    for (key, _), (cost, _) in found.items():
+        same.setdefault(key, []).append(cost)
     return tuple(
         Slice(
             key=key,
@@ -30,11 +29,11 @@ def slices(space: Space, found: Slices) -> tuple[Slice, ...]:
             value=None if isinstance(value, str) else value,
             measure=measures.get(key, ""),
             usd_per_token=cost,
-            over_best_frac=cost / least - 1,
+            over_best_frac=cost / min(same[key]) - 1,
             number=number,
         )
         for (key, value), (cost, number) in found.items()
-        if len(values[key]) > 1 and key not in tied
+        if len(same[key]) > 1 and key not in tied
     )
 
 
