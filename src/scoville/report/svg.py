@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from xml.sax.saxutils import escape, quoteattr
 
 from scoville.report import theme
@@ -51,8 +52,9 @@ def width_px(words: str, size: float) -> float:
 
 def document(width: float, height: float, parts: list[str], title: str) -> str:
     """A whole SVG file on paper white; `title` is for those who cannot see it."""
+    width, height = math.ceil(width), math.ceil(height)
     head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
-        f'viewBox="0 0 {width:.0f} {height:.0f}" role="img"><title>{escape(title)}</title>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+        f'viewBox="0 0 {width} {height}" role="img"><title>{escape(title)}</title>'
     )
     return "\n".join([head, rect(0, 0, width, height, theme.PAPER), *(p for p in parts if p), "</svg>", ""])
