@@ -22,7 +22,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numba
@@ -45,15 +46,17 @@ class _Apart(CompilerBase):
         return [DefaultPassBuilder.define_nopython_pipeline(self.state)]
 
 
-def _inlined(function: Callable[..., Any]) -> Any:
+def inlined(function: Callable[..., Any]) -> Any:
+    """Compiled into its callers, so that their loops over chips take several at once; `.py_func` is the function."""
     return numba.njit(error_model="numpy", fastmath=True, forceinline=True)(function)
 
 
-def _compiled(function: Callable[..., Any]) -> Any:
+def compiled(function: Callable[..., Any]) -> Any:
+    """Compiled when first called and kept on disk; no two of its arguments may overlap."""
     return numba.njit(error_model="numpy", fastmath=True, nogil=True, cache=True, pipeline_class=_Apart)(function)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Machines:
     """n chips side by side, as `Hardware` has one: arrays of shape (n,), spare slices and arrays left out.
 
@@ -75,12 +78,14 @@ class Machines:
     vector_flop_per_s: Array
     memory_frac: float
     compute_frac: float
+    _paces: dict[tuple[Pair, ...], Array] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.slices_count)
 
+    @cached_property
     def table(self) -> Array:
-        """What the compiled pass reads of each chip, (fields, n): `_SLICES` and so on say which row is which."""
+        """What the compiled passes read of each chip, (fields, n)."""
         rows, columns = self.rows_count, self.columns_count
         clock_s = 1 / self.clock_count_per_s
         found = np.empty((_FIELDS, len(self)))
@@ -97,6 +102,11 @@ class Machines:
     def paces(self, pairs: tuple[Pair, ...]) -> Array:
         """Products that a cell sums per clock, the inverse, and clocks per streamed vector, of each pair of formats;
         then the inverse of its peak: (pairs, 4, n). See `Hardware.pace`."""
+        if pairs not in self._paces:
+            self._paces[pairs] = self._pace(pairs)
+        return self._paces[pairs]
+
+    def _pace(self, pairs: tuple[Pair, ...]) -> Array:
         cells = self.rows_count * self.columns_count * self.arrays_count * self.slices_count
         found = np.empty((len(pairs), 4, len(self)))
         for paces, pair in zip(found, pairs, strict=True):
@@ -112,7 +122,7 @@ class Machines:
 _FIELDS = 15
 
 
-@_inlined
+@inlined
 def _rounds(folds: float, stream: float, rows: float, per_row: float) -> tuple[float, float]:
     """Cycles of so many folds an array, and pieces that their streams are cut into where there are few of them."""
     many = max(min(folds * stream * per_row, 16.0), folds)
@@ -121,7 +131,7 @@ def _rounds(folds: float, stream: float, rows: float, per_row: float) -> tuple[f
     return max(np.ceil(many * _EXACT) - 1.0, 0.0) * max(piece, rows) + piece, pieces
 
 
-@_inlined
+@inlined
 def _input_tiles(m: float, n: float, k: float, columns: float, sram: float, panel: float, w: float, a: float) -> float:
     """Tiles of M where rows of the input with all of K stay in a slice; see `mapping._Part.tiles`."""
     width = min(n, columns)
@@ -130,7 +140,7 @@ def _input_tiles(m: float, n: float, k: float, columns: float, sram: float, pane
     return 1e12 if rows < min(m, 1.0) else tiles
 
 
-@_inlined
+@inlined
 def _sum_tiles(m: float, n: float, side: float, sram: float, panel: float, w: float, a: float) -> tuple[float, float]:
     """Tiles of M and of N where a tile of sums stays in a slice."""
     width = min(side * a, n)
@@ -141,7 +151,7 @@ def _sum_tiles(m: float, n: float, side: float, sram: float, panel: float, w: fl
     return 1e12 if height < min(m, 1.0) or across < 1.0 else down, max(np.ceil(n / max(across, 1.0) * _EXACT), 1.0)
 
 
-@_inlined
+@inlined
 def product_seconds(
     m: float, batch: float, n: float, k: float, w: float, a: float, depth: float, per_depth: float, beat: float,
     slices: float, per_slice: float, per_array: float, rows: float, per_row: float, columns: float, per_column: float,
@@ -224,19 +234,19 @@ def product_seconds(
     return max(inside + edge_s, memory) + fill_s + rows * clock_s
 
 
-@_compiled
+@compiled
 def products(
-    out: Array, one: Array, x: Array, paces: Array, which: NDArray[np.int64], sizes: Array, m: Array, batch: Array,
-    runs: Array, busy: float,
+    out: Array, one: Array, x: Array, paces: Array, which: NDArray[np.int64], sizes: Array, element_bytes: Array,
+    m: Array, batch: Array, runs: Array, busy: float,
 ) -> None:  # fmt: skip
     """Adds the products' times, times how often each runs in a stage (stages, products), to `out` (stages, steps, n).
 
-    `sizes` are n, k, bytes of a weight and of an activation, (products, 4); m and batch (products, steps); `one` (n,)
-    is room for one product's times.
+    `sizes` are n and k, `element_bytes` those of a weight and of an activation, (products, 2); m and batch (products,
+    steps); `one` (n,) is room for one product's times.
     """
     for p in range(len(which)):
         f = which[p]
-        n, k, w, a = sizes[p, 0], sizes[p, 1], sizes[p, 2], sizes[p, 3]
+        n, k, w, a = sizes[p, 0], sizes[p, 1], element_bytes[p, 0], element_bytes[p, 1]
         for j in range(m.shape[1]):
             rows, many = m[p, j], batch[p, j]
             if rows > 0.0:
@@ -251,7 +261,7 @@ def products(
                         out[s, j, i] += runs[s, p] * one[i]
 
 
-@_inlined
+@inlined
 def attention_pace(
     heads: float, kv_heads: float, keys: float, values: float, kv_bytes: float, query_bytes: float, size: float,
     prompt: float, depth: float, per_depth: float, beat: float, slices: float, per_slice: float, per_array: float,
@@ -272,31 +282,32 @@ def attention_pace(
     return pair_s, max(kv_bytes * byte_s, load_s, 2.0 * kv_bytes * sram_byte_s * per_slice)
 
 
-@_compiled
+@compiled
 def attentions(
-    out: Array, one: Array, x: Array, paces: Array, which: NDArray[np.int64], heads: Array, pairs: Array, kv: Array,
-    query: Array, runs: Array, busy: float,
+    out: Array, one: Array, x: Array, paces: Array, which: NDArray[np.int64], heads: Array, sizes: Array, prompt: Array,
+    pairs: Array, kv: Array, query: Array, runs: Array, busy: float,
 ) -> None:  # fmt: skip
-    """As `products` for attention cores: `heads` (cores, 8) as `attention_pace` takes them; else (cores, steps)."""
+    """As `products` for attention cores: `heads` (cores, 4), `sizes` in bytes (cores, 3) and `prompt`, 1 or 0, (cores,)
+    in the order of `attention_pace`; the rest (cores, steps)."""
     for p in range(len(which)):
         f = which[p]
         for j in range(pairs.shape[1]):
             if query[p, j] > 0.0:
                 for i in range(x.shape[1]):
                     pair_s, kv_s = attention_pace(
-                        heads[p, 0], heads[p, 1], heads[p, 2], heads[p, 3], heads[p, 4], heads[p, 5], heads[p, 6],
-                        heads[p, 7], paces[f, 0, i], paces[f, 1, i], paces[f, 2, i], x[0, i], x[1, i], x[2, i],
+                        heads[p, 0], heads[p, 1], heads[p, 2], heads[p, 3], sizes[p, 0], sizes[p, 1], sizes[p, 2],
+                        prompt[p], paces[f, 0, i], paces[f, 1, i], paces[f, 2, i], x[0, i], x[1, i], x[2, i],
                         x[3, i], x[4, i], x[5, i], x[6, i], x[7, i], x[8, i], x[9, i], x[10, i], x[13, i], busy,
                     )  # fmt: skip
                     compute = pair_s * (pairs[p, j] + query[p, j] * x[5, i] * 0.5)
-                    movement = kv_s * kv[p, j] + heads[p, 5] * x[8, i] * query[p, j]
+                    movement = kv_s * kv[p, j] + sizes[p, 1] * x[8, i] * query[p, j]
                     one[i] = 2.0 * x[12, i] + max(compute, movement)
                 for s in range(runs.shape[0]):
                     for i in range(x.shape[1]):
                         out[s, j, i] += runs[s, p] * one[i]
 
 
-@_compiled
+@compiled
 def streams(
     out: Array, one: Array, x: Array, paces: Array, which: NDArray[np.int64], moved: Array, flop: Array,
     on_vectors: Array, runs: Array,
@@ -327,8 +338,8 @@ def product_times(
     weight, activation = format_named(weight_format), format_named(activation_format)
     out = np.zeros((1, rows.shape[1], len(machines)))
     products(
-        out, np.empty(len(machines)), machines.table(), machines.paces(((weight.rate, activation.rate),)),
-        np.zeros(1, np.int64), np.array([[n, k, weight.size_bytes, activation.size_bytes]], float), rows,
+        out, np.empty(len(machines)), machines.table, machines.paces(((weight.rate, activation.rate),)),
+        np.zeros(1, np.int64), np.array([[n, k]], float), np.array([[weight.size_bytes, activation.size_bytes]]), rows,
         np.full_like(rows, experts), np.ones((1, 1)), 1 / machines.compute_frac,
     )  # fmt: skip
     return np.ascontiguousarray(out[0].T)

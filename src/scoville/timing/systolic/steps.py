@@ -59,28 +59,31 @@ class StepWork:
 
     Stages of a pipeline that run the same are one profile: `profile_count` (stages,) says how many each stands for.
     `pairs` are the formats multiplied. Arrays of products, cores and streams are as the passes of `closed_form` take
-    them, `*_runs` (profiles, operators). `fixed_s` (profiles, steps) are launches, `overhead_s` the engine's, a step.
+    them, `*_runs_count` (profiles, operators). `fixed_s` (profiles, steps) are launches, `overhead_s` an engine's step.
     flop, memory_bytes, link_bytes   of one chip, mean over the stages: (pairs, steps) and (steps,)
     """
 
     pairs: tuple[Pair, ...]
     profile_count: Array
     product_pair: NDArray[np.int64]
-    product_sizes: Array
-    product_rows: Array
-    product_batch: Array
-    product_runs: Array
+    product_count: Array
+    product_element_bytes: Array
+    product_rows_count: Array
+    product_batch_count: Array
+    product_runs_count: Array
     core_pair: NDArray[np.int64]
-    core_heads: Array
-    core_pairs: Array
-    core_kv: Array
-    core_query: Array
-    core_runs: Array
+    core_heads_count: Array
+    core_bytes: Array
+    core_prompt_frac: Array
+    core_pairs_tokens: Array
+    core_kv_tokens: Array
+    core_query_tokens: Array
+    core_runs_count: Array
     stream_pair: NDArray[np.int64]
     stream_bytes: Array
     stream_flop: Array
-    stream_vectors: Array
-    stream_runs: Array
+    stream_vectors_frac: Array
+    stream_runs_count: Array
     sent: tuple[_Sent, ...]
     fixed_s: Array
     overhead_s: float
@@ -145,25 +148,29 @@ def step_work(table: OperatorTable, features: Array, like: Chips) -> StepWork:
         return np.array([row[k] for row in rows], float).reshape(len(rows), *width)
 
     m = (len(features),)
+    sizes_, heads_ = stacked(products_, 1, (4,)), stacked(cores, 1, (8,))
     return StepWork(
         pairs=tuple(pairs),
         profile_count=multiple.astype(float),
         product_pair=np.array([p[0] for p in products_], np.int64),
-        product_sizes=stacked(products_, 1, (4,)),
-        product_rows=stacked(products_, 2, m),
-        product_batch=stacked(products_, 3, m),
-        product_runs=np.ascontiguousarray(stacked(products_, 4, (len(profiles),)).T),
+        product_count=np.ascontiguousarray(sizes_[:, :2]),
+        product_element_bytes=np.ascontiguousarray(sizes_[:, 2:]),
+        product_rows_count=stacked(products_, 2, m),
+        product_batch_count=stacked(products_, 3, m),
+        product_runs_count=np.ascontiguousarray(stacked(products_, 4, (len(profiles),)).T),
         core_pair=np.array([c[0] for c in cores], np.int64),
-        core_heads=stacked(cores, 1, (8,)),
-        core_pairs=stacked(cores, 2, m),
-        core_kv=stacked(cores, 3, m),
-        core_query=stacked(cores, 4, m),
-        core_runs=np.ascontiguousarray(stacked(cores, 5, (len(profiles),)).T),
+        core_heads_count=np.ascontiguousarray(heads_[:, :4]),
+        core_bytes=np.ascontiguousarray(heads_[:, 4:7]),
+        core_prompt_frac=np.ascontiguousarray(heads_[:, 7]),
+        core_pairs_tokens=stacked(cores, 2, m),
+        core_kv_tokens=stacked(cores, 3, m),
+        core_query_tokens=stacked(cores, 4, m),
+        core_runs_count=np.ascontiguousarray(stacked(cores, 5, (len(profiles),)).T),
         stream_pair=np.array([s[0] for s in streams_], np.int64),
         stream_bytes=stacked(streams_, 1, m),
         stream_flop=stacked(streams_, 2, m),
-        stream_vectors=stacked(streams_, 3, ()),
-        stream_runs=np.ascontiguousarray(stacked(streams_, 4, (len(profiles),)).T),
+        stream_vectors_frac=stacked(streams_, 3, ()),
+        stream_runs_count=np.ascontiguousarray(stacked(streams_, 4, (len(profiles),)).T),
         sent=tuple(sent),
         fixed_s=fixed,
         overhead_s=float(like.step_overhead_s[0]),
@@ -208,22 +215,22 @@ def _heads(op: Operator) -> tuple[float, ...] | None:
 
 def step_seconds(machines: Machines, links: Links, work: StepWork) -> tuple[Array, Array]:
     """Seconds of the longest stage, and of all stages one after another, of each step on each chip: two of (m, n)."""
-    x, paces = machines.table(), machines.paces(work.pairs)
+    x, paces = machines.table, machines.paces(work.pairs)
     busy = 1 / machines.compute_frac
     out = np.empty((len(work.profile_count), work.steps_count, len(machines)))
     out[:] = work.fixed_s[:, :, None]
     one = np.empty(len(machines))
     products(
-        out, one, x, paces, work.product_pair, work.product_sizes, work.product_rows, work.product_batch,
-        work.product_runs, busy,
+        out, one, x, paces, work.product_pair, work.product_count, work.product_element_bytes, work.product_rows_count,
+        work.product_batch_count, work.product_runs_count, busy,
     )  # fmt: skip
     attentions(
-        out, one, x, paces, work.core_pair, work.core_heads, work.core_pairs, work.core_kv, work.core_query,
-        work.core_runs, busy,
+        out, one, x, paces, work.core_pair, work.core_heads_count, work.core_bytes, work.core_prompt_frac,
+        work.core_pairs_tokens, work.core_kv_tokens, work.core_query_tokens, work.core_runs_count, busy,
     )  # fmt: skip
     streams(
-        out, one, x, paces, work.stream_pair, work.stream_bytes, work.stream_flop, work.stream_vectors,
-        work.stream_runs,
+        out, one, x, paces, work.stream_pair, work.stream_bytes, work.stream_flop, work.stream_vectors_frac,
+        work.stream_runs_count,
     )  # fmt: skip
     _send(out, links, work)
     frac = float(work.like.time_frac[0])

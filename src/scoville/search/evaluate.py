@@ -1,0 +1,317 @@
+"""One evaluation: a design under a sharding and a batch, from its arrays to its cost per token, for millions at once.
+
+What depends on the design alone (area, yield, price, hour, energies) is computed once for a block of designs by
+`candidates`; what depends on model, traffic, sharding and batch alone once by `task`; `evaluate` is the rest: the whole
+step on every design (`timing.systolic.steps`), memory, latency, power and cost. `one.evaluate_one` does a single point
+in plain Python.
+
+The step is the average one of a replica in balance: `batch` sequences in decode and the I / O x batch prompt tokens
+that come meanwhile (I fresh prompt and O output tokens a request); its time is the mean TPOT. One more step, full of
+prompts, says how fast prefill runs; waits and percentiles follow (`balance`). Memory holds the 99th percentile of
+running sequences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoville.economics import OwnershipTerms
+from scoville.economics.annuity import YEAR_H, crf
+from scoville.economics.terms import Reading
+from scoville.errors import DesignError
+from scoville.facts import Draws, Facts
+from scoville.search.balance import RESULTS, points
+from scoville.serving.shape import TrafficShape
+from scoville.serving.steady import Targets, average_step, worst_rank_frac
+from scoville.silicon.area import DIE_LINKS, FABRIC, VECTOR, area, memory_bytes_per_s
+from scoville.silicon.cost import Prices, stack_bytes, unit_cost
+from scoville.silicon.design import Array, Design
+from scoville.silicon.limits import broken
+from scoville.silicon.peak import peak_flop_per_s
+from scoville.silicon.power import INTERFACE, LEAKAGE, SRAM, STACKS, power
+from scoville.silicon.technology import Technology
+from scoville.timing.chips import Chips
+from scoville.timing.systolic.closed_form import Machines
+from scoville.timing.systolic.kernels import SystolicKernels
+from scoville.timing.systolic.steps import Links, StepWork, step_seconds, step_work
+from scoville.transformer.operators import OperatorTable
+from scoville.transformer.step import Parallelism
+
+Bools = NDArray[np.bool_]
+Pair = tuple[str, str]
+_ACTIVATION_BYTES = 2 * 2.0  # what an operator reads and writes of each token and element, bf16
+
+
+@dataclass(frozen=True, slots=True)
+class Hour:
+    """What an owned chip-hour comes to, in USD per hour of each USD of the chip's price, of each W of its TDP, of each
+    USD of one-time cost per chip, and by itself: `economics.owned` at central facts, which is linear in the four."""
+
+    of_price_usd_per_h: float
+    of_tdp_usd_per_h: float
+    of_nre_usd_per_h: float
+    fixed_usd_per_h: float
+
+
+def hour(facts: Facts, terms: OwnershipTerms) -> Hour:
+    """The terms of an owner, as `economics.hourly` reads them for a chip with a street price and a TDP."""
+    reading = Reading(facts, Draws.central(), terms)
+
+    def term(name: str, override: float | None = None) -> float:
+        return float(reading.term(name, override)[0])
+
+    share = term("network_share")
+    capital = float(crf(term("wacc", terms.wacc_frac), term("it_life", terms.it_life_s))) / YEAR_H
+    repaired = capital + term("failure_rate") * term("failure_cost") * 3600
+    factor = term("purchase_factor") / (1 - share) * repaired
+    facility = float(crf(term("wacc", terms.wacc_frac), term("facility_life", terms.facility_life_s))) / YEAR_H
+    site = term("facility", terms.facility_usd_per_w) * facility
+    energy = term("pue", terms.pue_frac) * term("load") * term("electricity", terms.electricity_usd_per_j) * 3600
+    return Hour(
+        of_price_usd_per_h=factor,
+        of_tdp_usd_per_h=term("all_in_per_tdp") * (site + energy + term("operation") * 3600),
+        of_nre_usd_per_h=capital,
+        fixed_usd_per_h=term("system_adder") * factor,
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """n designs without what they serve: arrays of shape (n,).
+
+    room_bytes            memory that engines use, less their reserve; of designs without memory beside their SRAM all
+    on_chip               whether that is the case; then activations take room too
+    static_w, *_j_per_*   power at rest, and energy per FLOP (by formats; feeding the arrays inside), byte moved, and
+                          byte of payload on links
+    nre_usd_per_h         the one-time cost's share of a chip-hour
+    broken                breaks reticle, cap, die edge or has no memory
+    """
+
+    machines: Machines
+    links: Links
+    room_bytes: Array
+    on_chip: bool
+    price_usd: Array
+    tdp_w: Array
+    cap_w: Array
+    usd_per_h: Array
+    nre_usd_per_h: Array
+    static_w: Array
+    matrix_j_per_flop: Mapping[Pair, Array]
+    memory_j_per_byte: Array
+    link_j_per_byte: Array
+    broken: Bools
+
+    def __len__(self) -> int:
+        return len(self.price_usd)
+
+
+def candidates(
+    design: Design, technology: Technology, prices: Prices, rate: Hour, like: Chips, *, nre_usd_per_chip: float | Array
+) -> Candidates:
+    """All that a block of designs, side by side, costs and can do. `like` is a chip timed by its arrays, for the shares
+    of peaks and of memory that are nobody's design."""
+    n = max(np.size(getattr(design, f)) for f in ("clock_count_per_s", "slices_count", "stacks_count", "power_cap_w"))
+
+    def full(value: float | Array) -> Array:
+        return np.ascontiguousarray(np.broadcast_to(np.asarray(value, float), (n,)))
+
+    space = area(design, technology)
+    used = power(design, technology, space)
+    cost = unit_cost(design, space, prices)
+    peaks = {pair: full(peak) for pair, peak in peak_flop_per_s(design).items()}
+    slices, arrays = (
+        full(design.active_slices_count),
+        design.arrays_per_slice_count - design.spare_arrays_per_slice_count,
+    )
+    on_chip = design.memory == "none"
+    sram = slices * design.sram_per_slice_bytes + design.compute_dies_count * design.sram_shared_bytes
+    speed = slices * design.sram_bandwidth_per_slice_bytes_per_s if on_chip else memory_bytes_per_s(design, technology)
+    memory = sram if on_chip else design.stacks_count * stack_bytes(design, prices)
+    frac, reserve = (1.0, 0.0) if on_chip else (float(like.memory_use_frac[0]), float(like.reserve_bytes[0]))
+    over = 1.0 + technology.power_overhead_frac
+    blocks = used.blocks_w
+    feeding = over * full(blocks[SRAM] + blocks[FABRIC] + blocks[VECTOR])
+    energy = technology.matrix_j_per_flop
+    moving = over * (blocks[INTERFACE] + blocks[DIE_LINKS]) + blocks[STACKS]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        per_byte = np.where(full(speed) > 0, full(moving) / full(speed), 0.0)
+    if not isinstance(like.kernels, SystolicKernels):
+        raise DesignError(f"{like.name} is not timed by its arrays, so it cannot stand for designs")
+    own = like.kernels.times.hardware
+    return Candidates(
+        machines=Machines(
+            slices_count=slices,
+            arrays_count=full(arrays),
+            rows_count=full(design.rows_count),
+            columns_count=full(design.columns_count),
+            clock_count_per_s=full(design.clock_count_per_s),
+            compute_flop_per_s=peaks,
+            memory_bytes_per_s=full(speed),
+            sram_bytes=full(design.sram_per_slice_bytes),
+            sram_bytes_per_s=full(design.sram_bandwidth_per_slice_bytes_per_s),
+            fabric_bytes_per_s=full(design.fabric_bandwidth_per_slice_bytes_per_s),
+            vector_flop_per_s=slices * full(2.0 * design.vector_lanes_per_slice_count * design.clock_count_per_s),
+            memory_frac=own.memory_frac,
+            compute_frac=own.compute_frac,
+        ),
+        links=Links(
+            full(design.scale_up_bytes_per_s), full(design.scale_out_bytes_per_s), full(design.scale_up_domain_count)
+        ),
+        room_bytes=full(memory) * frac - reserve,
+        on_chip=on_chip,
+        price_usd=full(cost.price_usd),
+        tdp_w=full(used.tdp_w),
+        cap_w=full(design.power_cap_w),
+        usd_per_h=rate.of_price_usd_per_h * full(cost.price_usd)
+        + rate.of_tdp_usd_per_h * full(used.tdp_w)
+        + rate.fixed_usd_per_h,
+        nre_usd_per_h=rate.of_nre_usd_per_h * full(nre_usd_per_chip),
+        static_w=full(blocks[LEAKAGE]),
+        matrix_j_per_flop={
+            pair: over * np.maximum(energy[pair[0]], energy[pair[1]]) + feeding / peak for pair, peak in peaks.items()
+        },
+        memory_j_per_byte=per_byte,
+        link_j_per_byte=full(2.0 * over * technology.link_j_per_byte),
+        broken=np.broadcast_to(broken(design, space, used, technology), (n,)),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Task:
+    """A model and its traffic under one sharding at m batches, without a chip; arrays of shape (m,).
+
+    `work` holds the balanced steps and, last, one of `chunk_tokens` prompt tokens. `need_bytes` is what the cache takes
+    of a chip beside `resident_bytes` of weights; `activation_bytes` what a step's activations take. `possible` says
+    where a step's token budget holds; `tokens_per_chip_tokens` are served while each sequence gets a token.
+    """
+
+    parallelism: Parallelism
+    shape: TrafficShape
+    targets: Targets
+    batch_count: Array
+    work: StepWork
+    chunk_tokens: float
+    sampling_s: Array
+    need_bytes: Array
+    resident_bytes: float
+    activation_bytes: Array
+    possible: Bools
+    tokens_per_chip_tokens: Array
+
+
+def task(
+    table: OperatorTable,
+    shape: TrafficShape,
+    batch: Array,
+    targets: Targets,
+    like: Chips,
+    *,
+    block_tokens: float = 16.0,
+    sequence_s: float = 0.0,
+) -> Task:
+    """The balanced step at each batch (m,), and what the cache takes, as `steady_state` has it."""
+    p = table.parallelism
+    batch = np.asarray(batch, float)
+    groups = p.attention_data
+    prefill = batch * shape.fresh_input_tokens / shape.output_tokens / p.pipeline
+    chunk = shape.chunk_tokens * groups
+    mixes = [average_step(shape, p, float(b), float(c)) for b, c in zip(batch, prefill, strict=True)]
+    busiest = worst_rank_frac(np.array([max(batch.max() / p.pipeline, 1.0)]), groups)
+    mixes.append(replace(average_step(shape, p, 0.0, chunk), worst_rank_frac=busiest))
+    features = np.concatenate([table.layout.features(mix) for mix in mixes])
+    held = batch + NormalDist().inv_cdf(0.99) * np.sqrt(batch)
+    tokens = {w: v + block_tokens / 2 for w, v in shape.held_tokens.items()}
+    per_sequence = float(table.cache_bytes({w: np.array([v]) for w, v in tokens.items()})[0])
+    per_sequence += table.cache_bytes_per_sequence_bytes
+    prompts = max(shape.chunk_tokens, shape.cached_input_tokens + shape.fresh_input_tokens * shape.prompt_second_frac)
+    most = {w: np.array([prompts if w is None else min(prompts, w + shape.chunk_tokens)]) for w in tokens}
+    return Task(
+        parallelism=p,
+        shape=shape,
+        targets=targets,
+        batch_count=batch,
+        work=step_work(table, features, like),
+        chunk_tokens=float(chunk),
+        sampling_s=features[:, table.layout.column("rank_sampled_tokens")] * sequence_s,
+        need_bytes=held * worst_rank_frac(held, groups) * per_sequence + float(table.cache_bytes(most)[0]),
+        resident_bytes=table.resident_bytes,
+        activation_bytes=(prefill + batch / p.pipeline) * table.architecture.hidden * _ACTIVATION_BYTES / groups,
+        possible=(batch / p.pipeline + prefill <= chunk) & (batch / groups < shape.chunk_tokens),
+        tokens_per_chip_tokens=batch * ((1 + shape.input_tokens / shape.output_tokens) / p.chips),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Points:
+    """n designs at m batches of one sharding; arrays of shape (n, m).
+
+    tpot_s is the mean, *_percentile_s at the targets' percentiles; power_w is a chip's while it serves; tokens count
+    input and output. loaded_usd_per_token holds the one-time cost's share. `fits` is memory and token budget;
+    `feasible` that, a stable queue, both targets, tensor parallelism inside a domain, and a design that breaks nothing.
+    """
+
+    tpot_s: Array
+    tpot_percentile_s: Array
+    ttft_s: Array
+    ttft_percentile_s: Array
+    tokens_per_s_per_chip: Array
+    power_w: Array
+    memory_frac: Array
+    usd_per_token: Array
+    loaded_usd_per_token: Array
+    fits: Bools
+    feasible: Bools
+
+    @property
+    def energy_j_per_token(self) -> Array:
+        """Of the chips alone."""
+        return self.power_w / self.tokens_per_s_per_chip
+
+
+def evaluate(chips: Candidates, served: Task) -> Points:
+    """Every design of a block under one sharding at every batch."""
+    p, shape, work, targets = served.parallelism, served.shape, served.work, served.targets
+    stage, latency = step_seconds(chips.machines, chips.links, work)
+    if served.sampling_s.any():
+        stage, latency = stage + served.sampling_s[:, None], latency + served.sampling_s[:, None]
+    m, n = len(served.batch_count), len(chips)
+    out = np.empty((len(RESULTS), m, n))
+    need = served.need_bytes + (served.activation_bytes if chips.on_chip else 0.0)
+    points(
+        out,
+        np.empty_like(stage),
+        stage,
+        latency,
+        np.stack([*(chips.matrix_j_per_flop[f] for f in work.pairs), chips.memory_j_per_byte, chips.link_j_per_byte]),
+        np.vstack([work.flop, work.memory_bytes, work.link_bytes]),
+        np.stack(
+            [
+                chips.room_bytes - served.resident_bytes,
+                chips.cap_w,
+                chips.static_w,
+                chips.usd_per_h,
+                chips.nre_usd_per_h,
+                ~chips.broken & (chips.links.domain_count >= p.tensor),
+            ]
+        ),
+        np.stack([served.batch_count, need, served.possible, served.tokens_per_chip_tokens]),
+        float(p.pipeline),
+        float(p.attention_data),
+        served.chunk_tokens,
+        shape.fresh_input_tokens,
+        shape.output_tokens,
+        shape.prompt_second_frac,
+        shape.prompt_third_frac,
+        shape.output_inverse_frac,
+        *(NormalDist().inv_cdf(x) for x in (targets.ttft_percentile_frac, targets.tpot_percentile_frac)),
+        targets.ttft_s,
+        targets.tpot_s,
+    )
+    found = dict(zip(RESULTS, out.transpose(0, 2, 1), strict=True))
+    return Points(**{**found, **{name: found[name] > 0 for name in ("fits", "feasible")}})
