@@ -147,20 +147,18 @@ class Coarse:
         chosen = self.candidates(block.design)
         n = len(block)
         running = _Running(n, len(self._tasks))
-        fronts, tried, feasible = [], 0, 0
-        holds = np.ones(n, bool)
+        fronts = []
+        tried = feasible = small = 0
         slices: list[tuple[Key, tuple[float, int]]] = []
         for s, (serve, tasks) in enumerate(zip(space.serve, self._tasks, strict=True)):
             kept = Kept.none()
-            held = np.zeros(n, bool)
             for k, served in enumerate(tasks):
                 points = evaluate(chosen, served)
                 running.take(s, k, points)
                 kept += _kept(numbers, k, chosen, served, points)
-                held |= points.fits.any(axis=1)
                 tried, feasible = tried + points.fits.size, feasible + int(points.feasible.sum())
+                small += int((~points.fits[~chosen.broken]).sum())
                 slices += self._of_mapping(serve.name, s, k, points, numbers)
-            holds &= held
             fronts.append(kept)
         best = running.best(chosen.nre_usd_per_h)
         mix = best.mix(self.weight_frac)
@@ -175,17 +173,12 @@ class Coarse:
             for key, word in block.part.words.items():
                 if isinstance(word, str):
                     slices.append(((key, word), (float(mix[at]), int(numbers[at]))))
-        lost = ~np.isfinite(mix)
-        broken = chosen.broken
+        breaks = int(chosen.broken.sum()) * (tried // n)
         return Found(
             fronts=tuple(fronts),
             cheapest=tuple(cheapest),
             slices=least(slices),
-            broken={
-                BREAKS: int(broken.sum()),
-                TOO_SMALL: int((lost & ~broken & ~holds).sum()),
-                TOO_SLOW: int((lost & ~broken & holds).sum()),
-            },
+            broken={BREAKS: breaks, TOO_SMALL: small, TOO_SLOW: tried - feasible - breaks - small},
             tried_count=tried,
             feasible_count=feasible,
             starts=frozenset([start]),
