@@ -3,6 +3,7 @@
 `read_design` reads a design file, `technology` draws what its process and memory are worth, `area` and `power` follow.
 """
 
+from scoville.silicon.accelerator import accelerator, as_facts
 from scoville.silicon.area import Area, area
 from scoville.silicon.design import Design, bundled, read_design
 from scoville.silicon.floorplan import Floorplan, Rectangle, floorplan
@@ -19,7 +20,9 @@ __all__ = [
     "Power",
     "Rectangle",
     "Technology",
+    "accelerator",
     "area",
+    "as_facts",
     "broken",
     "bundled",
     "check",
