@@ -83,6 +83,7 @@ def test_assumptions_are_told(jalapeno: Chip, facts: Facts) -> None:
         ({}, "June", 1e5, "'June' is no month; expected YYYY-MM"),
         ({}, "2027-06", 0.0, "the volume is 0 chips"),
         ({"stacks_count": np.array([4.0, 6.0])}, "2027-06", 1e5, "expected one design"),
+        ({"slices_count": 256.0}, "2027-06", 1e5, "over the reticle"),
     ],
 )
 def test_contradictions_are_refused(
@@ -90,6 +91,12 @@ def test_contradictions_are_refused(
 ) -> None:
     with pytest.raises(DesignError, match=says):
         build(replace(read_design("jalapeno"), **change), facts, Draws(1, 10), date=date, volume=volume)  # type: ignore[arg-type]
+
+
+def test_the_floorplan_is_that_of_the_dies_paid_for(jalapeno: Chip) -> None:
+    dies = [r for r in jalapeno.floorplan.rectangles if r.kind == "compute die"]
+    assert len(dies) == 1
+    assert dies[0].area_mm2 == pytest.approx(jalapeno.figures["compute die"].central)
 
 
 def test_formats_are_named_as_in_a_design_file(jalapeno: Chip) -> None:

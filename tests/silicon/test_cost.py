@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from scoville.errors import DesignError
 from scoville.facts import Draws, Facts, load
 from scoville.silicon import cost
-from scoville.silicon.area import Area, area
+from scoville.silicon.area import Area, area, die_sides_mm, memory_edge_mm
 from scoville.silicon.cost import Prices, UnitCost, prices, unit_cost
 from scoville.silicon.design import Design, read_design
 from scoville.silicon.technology import technology
-from scoville.silicon.wafer import gross_dies_of_area
+from scoville.silicon.wafer import gross_dies, gross_dies_of_area
 
 
 @pytest.fixture(scope="module")
@@ -233,6 +233,19 @@ def test_dearer_inputs_never_make_a_cheaper_chip(facts: Facts) -> None:
     assert total(replace(price, attach_frac=0.9)) > base
     spared = replace(design, spare_slices_count=4)
     assert float(unit_cost(spared, size, price).die_usd) < float(unit_cost(design, size, price).die_usd)
+
+
+def test_dies_are_counted_with_the_sides_that_the_floorplan_gives_them(facts: Facts) -> None:
+    design = read_design("jalapeno")
+    figures = technology(design, facts)
+    many = replace(
+        design, stacks_count=np.array([2.0, 6.0, 6.0, 10.0]), slices_count=np.array([64.0, 30.0, 64.0, 40.0])
+    )
+    size = area(many, figures)
+    short, long = die_sides_mm(size.compute_die_mm2, figures, memory_edge_mm(many, figures))
+    found = unit_cost(many, size, prices(many, facts, date="2026-06", volume=1e5))
+    wanted = gross_dies(short, long, scribe_mm=0.1, edge_mm=3.0, wafer_mm=300.0)
+    assert list(found.gross_dies_count) == list(wanted)
 
 
 def test_a_die_that_no_wafer_holds_costs_without_limit(facts: Facts) -> None:

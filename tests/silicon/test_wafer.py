@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scoville.facts import load
-from scoville.silicon.wafer import chiplet_actuary_dies, gross_dies, gross_dies_of_area, sides_mm
+from scoville.silicon.wafer import Square, chiplet_actuary_dies, gross_dies, gross_dies_of_area
 
 WAFER = {"scribe_mm": 0.1, "edge_mm": 3.0, "wafer_mm": 300.0}
 FIELD = (26.0, 33.0)
@@ -99,7 +99,7 @@ def test_a_die_of_the_wafers_size_fits_once_and_a_larger_one_not_at_all() -> Non
 
 def test_counts_by_area_are_those_of_each_die() -> None:
     areas = np.random.default_rng(1).uniform(60, 858, (3, 200))
-    width, height = sides_mm(areas, FIELD)
+    width, height = Square(FIELD).sides_mm(areas)
     assert np.allclose(width * height, areas)
     assert width.max() <= 26 and height.max() <= 33 + 1e-9
     found = gross_dies_of_area(areas, field_mm=FIELD, **WAFER)

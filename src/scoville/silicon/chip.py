@@ -16,10 +16,12 @@ from scoville.silicon.area import Area, area
 from scoville.silicon.carbon import Carbon, embodied
 from scoville.silicon.cost import CONSIGNED, UnitCost, prices, unit_cost
 from scoville.silicon.design import Array, Design
+from scoville.silicon.floorplan import Floorplan, floorplan
+from scoville.silicon.limits import check
 from scoville.silicon.peak import peak_flop_per_s
 from scoville.silicon.power import Power, power
 from scoville.silicon.program import Program, month_after, program, start_for
-from scoville.silicon.technology import technology
+from scoville.silicon.technology import Technology, technology
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,7 +29,8 @@ class Chip:
     """A design built: every figure with P10, base and P90.
 
     `figures` are the headline ones by name; `area` (one compute die), `io_area` (one I/O die), `power`, `cost`, `nre`
-    and `carbon` divide them into parts. `milestones` are months (P10, base, P90). `notes` say what was assumed.
+    and `carbon` divide them into parts. `milestones` are months (P10, base, P90). `floorplan` is that of the central
+    figures. `notes` say what was assumed.
     """
 
     design: Design
@@ -44,6 +47,7 @@ class Chip:
     nre: Mapping[str, Range]
     carbon: Mapping[str, Range]
     milestones: Mapping[str, tuple[str, str, str]]
+    floorplan: Floorplan
     notes: tuple[str, ...]
 
 
@@ -51,6 +55,7 @@ class Chip:
 class _Built:
     """One run of the arithmetic: central, or n samples side by side."""
 
+    technology: Technology
     area: Area
     power: Power
     unit: UnitCost
@@ -94,8 +99,8 @@ def build(
     """The chip that one design becomes, bought at the prices of month `date` (YYYY-MM), `volume` of them in all.
 
     The programme begins in month `start`; left out, so that volume is reached in `date`. `seller` is a fact of
-    vendor-margin or "none"; `reused_frac` as in `program`. Raises DesignError for several designs at once and for
-    whatever `prices` and `program` refuse.
+    vendor-margin or "none"; `reused_frac` as in `program`. Raises DesignError for several designs at once, for one that
+    breaks a limit on central figures (`limits.check`), and for whatever `prices` and `program` refuse.
     """
     if any(np.size(x) != 1 for x in (design.compute_dies_count, design.slices_count, design.stacks_count)):
         raise DesignError(f"{design.name}: several designs side by side; expected one design")
@@ -104,6 +109,8 @@ def build(
         _built(design, facts, d, date=date, volume=volume, seller=seller, start=begun, reused_frac=reused_frac)
         for d in (None, draws)
     )
+
+    check(design, central.area, central.power, central.technology)
 
     def ranges(
         base: Mapping[str, float | Array], samples: Mapping[str, float | Array], measure: str
@@ -134,6 +141,7 @@ def build(
                 ("volume", "volume_s"),
             )
         },
+        floorplan=floorplan(design, central.area, central.technology),
         notes=_notes(design, facts, seller),
     )
 
@@ -154,6 +162,7 @@ def _built(
     size = area(design, figures)
     unit = unit_cost(design, size, price)
     return _Built(
+        figures,
         size,
         power(design, figures, size),
         unit,

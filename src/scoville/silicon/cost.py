@@ -9,15 +9,26 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from scoville.errors import DesignError, nearest
 from scoville.facts import Draws, Fact, Facts
-from scoville.silicon.area import FABRIC, MATRIX, OVERHEAD, SLICE_SRAM, VECTOR, Area
+from scoville.silicon.area import (
+    FABRIC,
+    MATRIX,
+    OVERHEAD,
+    SLICE_SRAM,
+    VECTOR,
+    Area,
+    die_sides_mm,
+    memory_edge_mm,
+)
 from scoville.silicon.design import Array, Design
-from scoville.silicon.wafer import gross_dies_of_area
+from scoville.silicon.technology import Technology, technology
+from scoville.silicon.wafer import gross_dies, gross_dies_of_area, gross_dies_of_outline
 from scoville.silicon.yields import harvested, negative_binomial
 
 DIES, IO_DIES, MEMORY, INTERPOSER = "compute dies", "I/O dies", "memory", "interposer"
@@ -28,6 +39,7 @@ CONSIGNED = ("broadcom_xpu", "asic_service")
 _NEEDED = ("wafer_price", "defect_density")
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 _ANY_SIDE = (math.inf, math.inf)
+_FEW = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,7 +47,8 @@ class Prices:
     """What things cost in `month`, for the words of one design; floats, or arrays of one shape (samples,).
 
     `wafer_usd` and `defects_count_per_mm2` are of the compute dies' process, `io_*` of the I/O dies'. `attach_frac` is
-    the share of attachments that succeed, one for each die or stack. `margin_frac` is of the price.
+    the share of attachments that succeed, one for each die or stack. `margin_frac` is of the price. `technology` gives
+    dies their sides.
     """
 
     month: str
@@ -63,8 +76,7 @@ class Prices:
     wafer_mm: float
     edge_mm: float
     scribe_mm: float
-    field_width_mm: float
-    field_height_mm: float
+    technology: Technology
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,8 +153,7 @@ def prices(
         wafer_mm=facts.get("dies", "wafer_diameter").number,
         edge_mm=facts.get("dies", "edge_exclusion").number,
         scribe_mm=facts.get("dies", "scribe_lane").number,
-        field_width_mm=facts.get("reticle", "width").number,
-        field_height_mm=facts.get("reticle", "height").number,
+        technology=technology(design, facts, draws),
     )
 
 
@@ -231,14 +242,15 @@ def unit_cost(design: Design, area: Area, prices: Prices) -> UnitCost:
     by one to a good interposer (or substrate); one that fails costs all that is on it. The margin is a share of the
     price; sellers in CONSIGNED take none on memory. Structure after Feng and Ma, "Chiplet Actuary", DAC 2022.
     """
-    field = (prices.field_width_mm, prices.field_height_mm)
     yielded = die_yield(design, area, prices)
-    gross, die = _die(area.compute_die_mm2, prices.wafer_usd, yielded, field, prices)
+    gross = _gross(area.compute_die_mm2, memory_edge_mm(design, prices.technology), prices)
+    die = _good_die(area.compute_die_mm2, gross, prices.wafer_usd, yielded, prices)
     io_count = np.asarray(design.io_dies_count, float) if design.io_process else np.zeros(())
     io_yield, io_gross, io_die = np.ones(()), np.zeros(()), np.zeros(())
     if design.io_process:
         io_yield = negative_binomial(area.io_die_mm2, prices.io_defects_count_per_mm2, prices.clustering_count)
-        io_gross, io_die = _die(area.io_die_mm2, prices.io_wafer_usd, io_yield, field, prices)
+        io_gross = _gross(area.io_die_mm2, 0.0, prices)
+        io_die = _good_die(area.io_die_mm2, io_gross, prices.io_wafer_usd, io_yield, prices)
     dies_mm2 = design.compute_dies_count * area.compute_die_mm2 + io_count * area.io_die_mm2
     parts_count = design.compute_dies_count + io_count
     memory = design.stacks_count * stack_bytes(design, prices) * prices.memory_usd_per_byte
@@ -250,7 +262,8 @@ def unit_cost(design: Design, area: Area, prices: Prices) -> UnitCost:
         interposer_yield = negative_binomial(
             carried_mm2, prices.interposer_defects_count_per_mm2, prices.interposer_clustering_count
         )
-        interposer = _per_die(carried_mm2, prices.interposer_wafer_usd, _ANY_SIDE, prices)[1] / interposer_yield
+        squares = gross_dies_of_area(carried_mm2, field_mm=_ANY_SIDE, **_wafer_mm(prices))
+        interposer = _share(prices.interposer_wafer_usd, squares) / interposer_yield
     package_yield = prices.attach_frac**parts_count
     substrate = carried_mm2 * prices.substrate_area_frac * prices.substrate_usd_per_mm2
     compute = design.compute_dies_count * die
@@ -295,20 +308,50 @@ def stack_bytes(design: Design, prices: Prices) -> float | Array:
     return np.where(own > 0, own, prices.stack_bytes)
 
 
-def _die(
-    mm2: float | Array, wafer_usd: float | Array, yielded: Array, field: tuple[float, float], prices: Prices
-) -> tuple[Array, Array]:
-    """Gross dies of a wafer, and what one known good die costs."""
-    gross, raw = _per_die(mm2, wafer_usd, field, prices)
-    return gross, (raw + prices.sort_usd_per_mm2 * mm2) / yielded
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """Dies with the sides that the design's area gives them; equal where these figures are."""
+
+    edge_mm: float
+    figures: tuple[float, ...]
+    technology: Technology = field(compare=False)
+
+    def sides_mm(self, area_mm2: Array) -> tuple[Array, Array]:
+        """Short and long sides of dies of these areas."""
+        short, long = die_sides_mm(area_mm2, self.technology, self.edge_mm)
+        return np.asarray(short, float), np.asarray(long, float)
 
 
-def _per_die(
-    mm2: float | Array, wafer_usd: float | Array, field: tuple[float, float], prices: Prices
-) -> tuple[Array, Array]:
-    """Gross dies of a wafer, and each one's share of its price; infinite where none fits."""
-    gross = gross_dies_of_area(
-        mm2, field_mm=field, scribe_mm=prices.scribe_mm, edge_mm=prices.edge_mm, wafer_mm=prices.wafer_mm
-    ).astype(float)
+def _gross(die_mm2: float | Array, edge_mm: float | Array, prices: Prices) -> Array:
+    """Whole dies on a wafer, of dies whose PHYs need that much of a long side.
+
+    Designs have few such needs, samples each their own; where they are few, counts are remembered by area.
+    """
+    t = prices.technology
+    mm2, edges = np.broadcast_arrays(np.asarray(die_mm2, float), np.asarray(edge_mm, float))
+    needs = np.unique(edges)
+    if len(needs) > _FEW:
+        short, long = die_sides_mm(mm2, t, edges)
+        return gross_dies(short, long, **_wafer_mm(prices)).astype(float)
+    figures = (t.reticle_width_mm, t.reticle_height_mm, t.aspect_ratio_frac)
+    gross = np.empty(mm2.shape)
+    for need in needs:
+        these = edges == need
+        gross[these] = gross_dies_of_outline(mm2[these], _Drawn(float(need), figures, t), **_wafer_mm(prices))
+    return gross
+
+
+def _good_die(mm2: float | Array, gross: Array, wafer_usd: float | Array, yielded: Array, prices: Prices) -> Array:
+    """One known good die: its share of the wafer and its sort test, over the yield."""
+    usd: Array = (_share(wafer_usd, gross) + prices.sort_usd_per_mm2 * mm2) / yielded
+    return usd
+
+
+def _share(wafer_usd: float | Array, gross: ArrayLike) -> Array:
+    """A die's share of its wafer's price; infinite where none fits."""
     with np.errstate(divide="ignore"):
-        return gross, np.asarray(wafer_usd / gross, float)
+        return np.asarray(wafer_usd / np.asarray(gross, float), float)
+
+
+def _wafer_mm(prices: Prices) -> dict[str, float]:
+    return {"scribe_mm": prices.scribe_mm, "edge_mm": prices.edge_mm, "wafer_mm": prices.wafer_mm}

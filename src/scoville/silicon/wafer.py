@@ -7,7 +7,10 @@ notch.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -98,37 +101,57 @@ def _best_across(half: Floats) -> Counts:
     return at_zero + gained
 
 
-def sides_mm(area_mm2: ArrayLike, field_mm: tuple[float, float]) -> tuple[Floats, Floats]:
-    """Width and height of a die of that area: a square, or as wide as the exposure field where a square is too wide."""
-    area = np.asarray(area_mm2, float)
-    width = np.minimum(np.sqrt(area), min(field_mm))
-    return width, area / width
+class Outline(Hashable, Protocol):
+    """How a die's sides follow from its area; both must grow with it. Equal ones share what is remembered."""
+
+    def sides_mm(self, area_mm2: Floats) -> tuple[Floats, Floats]:
+        """Width and height of dies of these areas."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Square:
+    """A square, or as wide as `field_mm` where a square would be too wide."""
+
+    field_mm: tuple[float, float]
+
+    def sides_mm(self, area_mm2: Floats) -> tuple[Floats, Floats]:
+        """Width and height of dies of these areas."""
+        width = np.minimum(np.sqrt(area_mm2), min(self.field_mm))
+        return width, area_mm2 / width
 
 
 def gross_dies_of_area(
     area_mm2: ArrayLike, *, field_mm: tuple[float, float], scribe_mm: float, edge_mm: float, wafer_mm: float
 ) -> Counts:
-    """`gross_dies` for the sides that `sides_mm` gives each area; exact for each, fast for millions of areas.
+    """`gross_dies` for squares of these areas, no wider than the field; exact, fast for millions of areas."""
+    return gross_dies_of_outline(area_mm2, Square(field_mm), scribe_mm=scribe_mm, edge_mm=edge_mm, wafer_mm=wafer_mm)
 
-    Width and height both grow with the area, and a larger die never fits more often (moving the grid of the larger one
-    towards the middle keeps every smaller die inside). So areas between two of equal count have that count too; few
-    counts are ever computed, and those are remembered.
+
+def gross_dies_of_outline(
+    area_mm2: ArrayLike, outline: Outline, *, scribe_mm: float, edge_mm: float, wafer_mm: float
+) -> Counts:
+    """`gross_dies` for the sides that the outline gives each area; exact for each, fast for millions of areas.
+
+    A larger die never fits more often: moving the grid of the larger one towards the middle keeps every smaller die
+    inside. So areas between two of equal count have that count too; few counts are ever computed, and those are
+    remembered.
     """
     area = np.asarray(area_mm2, float)
-    return _ladder(field_mm, scribe_mm, edge_mm, wafer_mm).at(area.ravel()).reshape(area.shape)
+    return _ladder(outline, scribe_mm, edge_mm, wafer_mm).at(area.ravel()).reshape(area.shape)
 
 
 class _Ladder:
     """Areas whose count is known, ascending, with their counts, descending."""
 
-    def __init__(self, field_mm: tuple[float, float], scribe_mm: float, edge_mm: float, wafer_mm: float) -> None:
-        self._field, self._wafer = field_mm, (scribe_mm, edge_mm, wafer_mm)
+    def __init__(self, outline: Outline, scribe_mm: float, edge_mm: float, wafer_mm: float) -> None:
+        self._outline, self._wafer = outline, (scribe_mm, edge_mm, wafer_mm)
         self._areas, self._counts = np.empty(0), np.empty(0, np.int64)
 
     def _compute(self, areas: Floats) -> None:
         """Compute these and forget what lies inside a run of equal counts."""
         scribe, edge, wafer = self._wafer
-        width, height = sides_mm(areas, self._field)
+        width, height = self._outline.sides_mm(areas)
         counts = gross_dies(width, height, scribe_mm=scribe, edge_mm=edge, wafer_mm=wafer)
         every = np.concatenate([self._areas, areas])
         order = np.argsort(every)
@@ -158,9 +181,9 @@ class _Ladder:
             self._compute(np.unique(areas[unknown][order[starts + sizes // 2]]))
 
 
-@lru_cache(maxsize=16)
-def _ladder(field_mm: tuple[float, float], scribe_mm: float, edge_mm: float, wafer_mm: float) -> _Ladder:
-    return _Ladder(field_mm, scribe_mm, edge_mm, wafer_mm)
+@lru_cache(maxsize=64)
+def _ladder(outline: Outline, scribe_mm: float, edge_mm: float, wafer_mm: float) -> _Ladder:
+    return _Ladder(outline, scribe_mm, edge_mm, wafer_mm)
 
 
 def chiplet_actuary_dies(
