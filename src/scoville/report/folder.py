@@ -83,12 +83,13 @@ def pictures(specs: Mapping[str, dict[str, Any]], folder: Path) -> list[str]:
 
 def as_json(record: Any) -> str:
     """A record as JSON with the names of its fields, in their order; a number that is not known is null."""
-    return json.dumps(_finite(asdict(record)), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(finite(asdict(record)), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """The value with null in the place of every number that is not known, as deep as it goes."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, Sequence) and not isinstance(value, str) else value
+        return {key: finite(item) for key, item in value.items()}
+    return [finite(item) for item in value] if isinstance(value, Sequence) and not isinstance(value, str) else value
