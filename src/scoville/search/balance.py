@@ -1,6 +1,6 @@
 """What a step's time comes to for those served: latency, power, cost of one point, compiled for many.
 
-`point.py_func` is the plain source: the formulas and symbols of `serving.steady`, with what a prompt token takes in a
+`plain(point)` is the source: the formulas and symbols of `serving.steady`, with what a prompt token takes in a
 step full of prompts for what it adds to a usual one, and the gamma percentile by Wilson and Hilferty's cube (1931),
 (1 - d^2/9 + z d/3)^3 at deviation over mean d, level where it would fall: 1 % off at d = 1, 8 % at 2.
 """

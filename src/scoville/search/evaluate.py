@@ -14,8 +14,11 @@ running sequences.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import product
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +26,9 @@ from numpy.typing import NDArray
 from scoville.economics import OwnershipTerms
 from scoville.economics.annuity import YEAR_H, crf
 from scoville.economics.terms import Reading
-from scoville.errors import DesignError
+from scoville.errors import DesignError, FactError
 from scoville.facts import Draws, Facts
+from scoville.facts.names import FORMATS
 from scoville.search.balance import RESULTS, points
 from scoville.serving.shape import TrafficShape
 from scoville.serving.steady import Targets, average_step, worst_rank_frac
@@ -50,7 +54,8 @@ _ACTIVATION_BYTES = 2 * 2.0  # what an operator reads and writes of each token a
 @dataclass(frozen=True, slots=True)
 class Hour:
     """What an owned chip-hour comes to, in USD per hour of each USD of the chip's price, of each W of its TDP, of each
-    USD of one-time cost per chip, and by itself: `economics.owned` at central facts, which is linear in the four."""
+    USD of one-time cost per chip, and by itself: `economics.owned` of `silicon.accelerator` at central facts, which is
+    linear in the four."""
 
     of_price_usd_per_h: float
     of_tdp_usd_per_h: float
@@ -59,7 +64,8 @@ class Hour:
 
 
 def hour(facts: Facts, terms: OwnershipTerms) -> Hour:
-    """The terms of an owner, as `economics.hourly` reads them for a chip with a street price and a TDP."""
+    """The terms of an owner, as `economics.hourly` reads them for a chip with a street price, and all-in power over TDP
+    as of other chips."""
     reading = Reading(facts, Draws.central(), terms)
 
     def term(name: str, override: float | None = None) -> float:
@@ -71,10 +77,11 @@ def hour(facts: Facts, terms: OwnershipTerms) -> Hour:
     factor = term("purchase_factor") / (1 - share) * repaired
     facility = float(crf(term("wacc", terms.wacc_frac), term("facility_life", terms.facility_life_s))) / YEAR_H
     site = term("facility", terms.facility_usd_per_w) * facility
+    seen = [c.all_in_power.number / c.tdp.number for c in facts.accelerators() if c.all_in_power and c.tdp]
     energy = term("pue", terms.pue_frac) * term("load") * term("electricity", terms.electricity_usd_per_j) * 3600
     return Hour(
         of_price_usd_per_h=factor,
-        of_tdp_usd_per_h=term("all_in_per_tdp") * (site + energy + term("operation") * 3600),
+        of_tdp_usd_per_h=float(np.median(seen)) * (site + energy + term("operation") * 3600),
         of_nre_usd_per_h=capital,
         fixed_usd_per_h=term("system_adder") * factor,
     )
@@ -124,11 +131,14 @@ def candidates(
     space = area(design, technology)
     used = power(design, technology, space)
     cost = unit_cost(design, space, prices)
-    peaks = {pair: full(peak) for pair, peak in peak_flop_per_s(design).items()}
+    own = {pair: full(peak) for pair, peak in peak_flop_per_s(design).items()}
+    peaks = {asked: (own[pair], pair) for asked, pair in _multiplied(own, like).items()}
     slices, arrays = (
         full(design.active_slices_count),
         design.arrays_per_slice_count - design.spare_arrays_per_slice_count,
     )
+    lanes = full(design.vector_lanes_per_slice_count)
+    tdp = np.minimum(full(used.tdp_w), design.power_cap_w)
     on_chip = design.memory == "none"
     sram = slices * design.sram_per_slice_bytes + design.compute_dies_count * design.sram_shared_bytes
     speed = slices * design.sram_bandwidth_per_slice_bytes_per_s if on_chip else memory_bytes_per_s(design, technology)
@@ -143,7 +153,7 @@ def candidates(
         per_byte = np.where(full(speed) > 0, full(moving) / full(speed), 0.0)
     if not isinstance(like.kernels, SystolicKernels):
         raise DesignError(f"{like.name} is not timed by its arrays, so it cannot stand for designs")
-    own = like.kernels.times.hardware
+    shares = like.kernels.times.hardware
     return Candidates(
         machines=Machines(
             slices_count=slices,
@@ -151,14 +161,14 @@ def candidates(
             rows_count=full(design.rows_count),
             columns_count=full(design.columns_count),
             clock_count_per_s=full(design.clock_count_per_s),
-            compute_flop_per_s=peaks,
+            compute_flop_per_s={asked: peak for asked, (peak, _) in peaks.items()},
             memory_bytes_per_s=full(speed),
             sram_bytes=full(design.sram_per_slice_bytes),
             sram_bytes_per_s=full(design.sram_bandwidth_per_slice_bytes_per_s),
             fabric_bytes_per_s=full(design.fabric_bandwidth_per_slice_bytes_per_s),
-            vector_flop_per_s=slices * full(2.0 * design.vector_lanes_per_slice_count * design.clock_count_per_s),
-            memory_frac=own.memory_frac,
-            compute_frac=own.compute_frac,
+            vector_flop_per_s=np.where(lanes > 0, 2.0 * slices * lanes * design.clock_count_per_s, np.inf),
+            memory_frac=shares.memory_frac,
+            compute_frac=shares.compute_frac,
         ),
         links=Links(
             full(design.scale_up_bytes_per_s), full(design.scale_out_bytes_per_s), full(design.scale_up_domain_count)
@@ -166,20 +176,32 @@ def candidates(
         room_bytes=full(memory) * frac - reserve,
         on_chip=on_chip,
         price_usd=full(cost.price_usd),
-        tdp_w=full(used.tdp_w),
+        tdp_w=tdp,
         cap_w=full(design.power_cap_w),
-        usd_per_h=rate.of_price_usd_per_h * full(cost.price_usd)
-        + rate.of_tdp_usd_per_h * full(used.tdp_w)
-        + rate.fixed_usd_per_h,
+        usd_per_h=rate.of_price_usd_per_h * full(cost.price_usd) + rate.of_tdp_usd_per_h * tdp + rate.fixed_usd_per_h,
         nre_usd_per_h=rate.of_nre_usd_per_h * full(nre_usd_per_chip),
         static_w=full(blocks[LEAKAGE]),
         matrix_j_per_flop={
-            pair: over * np.maximum(energy[pair[0]], energy[pair[1]]) + feeding / peak for pair, peak in peaks.items()
+            asked: over * np.maximum(energy[pair[0]], energy[pair[1]]) + feeding / peak
+            for asked, (peak, pair) in peaks.items()
         },
         memory_j_per_byte=per_byte,
         link_j_per_byte=full(2.0 * over * technology.link_j_per_byte),
         broken=np.broadcast_to(broken(design, space, used, technology), (n,)),
     )
+
+
+def _multiplied(peaks: Mapping[Pair, Array], like: Chips) -> dict[Pair, Pair]:
+    """In which formats any two that a chip can multiply are multiplied: wider ones included, 4-bit weights also in
+    bf16, as `silicon.accelerator` states its rates and `Chips.rate` chooses among them."""
+    narrow = {(w, "bf16"): ("bf16", "bf16") for w in ("fp4", "int4") if ("bf16", "bf16") in peaks}
+    own = {**narrow, **{pair: pair for pair in peaks}}
+    rates = replace(like, compute_flop_per_s={pair: np.ones(1) for pair in own})
+    found = {}
+    for weights, activations in product(FORMATS, repeat=2):
+        with suppress(FactError):
+            found[weights, activations] = own[rates.rate(weights, activations)]
+    return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -313,5 +335,6 @@ def evaluate(chips: Candidates, served: Task) -> Points:
         targets.ttft_s,
         targets.tpot_s,
     )
-    found = dict(zip(RESULTS, out.transpose(0, 2, 1), strict=True))
-    return Points(**{**found, **{name: found[name] > 0 for name in ("fits", "feasible")}})
+    found: dict[str, Any] = dict(zip(RESULTS, out.transpose(0, 2, 1), strict=True))
+    found |= {name: found[name] > 0 for name in ("fits", "feasible")}
+    return Points(**found)

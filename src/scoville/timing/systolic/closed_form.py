@@ -11,7 +11,7 @@ each, two things that may stay on chip under each, three dataflows, and no whole
 The time is the longest level plus load and fill, as in `mapping.Levels`. docs/search.md says how far it is off.
 
 Everything that does not depend on the chip is drawn once for a model, a sharding and m steps (`step_work`); the rest is
-one compiled pass over n chips side by side, of which `product_seconds.py_func` is the plain source. NumPy needs some
+one compiled pass over n chips side by side, of which `plain(product_seconds)` is the source. NumPy needs some
 250 array passes a product, about 120 ns at half a nanosecond each; compiled, the same takes a fifth.
 """
 
@@ -24,6 +24,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import FunctionType
 from typing import Any
 
 import numba
@@ -31,6 +32,7 @@ import numpy as np
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numpy.typing import ArrayLike, NDArray
 
+from scoville.errors import FactError
 from scoville.timing.systolic.hardware import format_named
 
 Array = NDArray[np.float64]
@@ -54,6 +56,13 @@ def inlined(function: Callable[..., Any]) -> Any:
 def compiled(function: Callable[..., Any]) -> Any:
     """Compiled when first called and kept on disk; no two of its arguments may overlap."""
     return numba.njit(error_model="numpy", fastmath=True, nogil=True, cache=True, pipeline_class=_Apart)(function)
+
+
+def plain(function: Any) -> Callable[..., Any]:
+    """The source of an `inlined` function, with those that it calls, as ordinary Python: the scalar reference."""
+    source = getattr(function, "py_func", function)  # numba may be told to compile nothing
+    names = {name: getattr(value, "py_func", value) for name, value in source.__globals__.items()}
+    return FunctionType(source.__code__, names, source.__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +110,7 @@ class Machines:
 
     def paces(self, pairs: tuple[Pair, ...]) -> Array:
         """Products that a cell sums per clock, the inverse, and clocks per streamed vector, of each pair of formats;
-        then the inverse of its peak: (pairs, 4, n). See `Hardware.pace`."""
+        then the inverse of its peak: (pairs, 4, n). See `Hardware.pace`. Raises FactError for a pair without a rate."""
         if pairs not in self._paces:
             self._paces[pairs] = self._pace(pairs)
         return self._paces[pairs]
@@ -110,6 +119,11 @@ class Machines:
         cells = self.rows_count * self.columns_count * self.arrays_count * self.slices_count
         found = np.empty((len(pairs), 4, len(self)))
         for paces, pair in zip(found, pairs, strict=True):
+            if pair not in self.compute_flop_per_s:
+                raise FactError(
+                    f"the designs multiply no {pair[0]} weights with {pair[1]} activations, nor anything wider; add "
+                    f"{pair[0]} or bf16 to their rates"
+                )
             peak = self.compute_flop_per_s[pair]
             speed = peak / (2 * cells * self.clock_count_per_s)
             paces[0] = np.maximum(speed, 1.0)

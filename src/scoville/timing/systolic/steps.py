@@ -100,7 +100,7 @@ class StepWork:
 
 def step_work(table: OperatorTable, features: Array, like: Chips) -> StepWork:
     """The steps of `features` (m, columns) under a table. What no design says of a chip (launches, shares of peaks that
-    element-wise work reaches, latencies of links) is that of `like`, a chip timed by its arrays, as are its formats."""
+    element-wise work reaches, latencies of links) is that of `like`, a chip timed by its arrays."""
     if not isinstance(like.kernels, SystolicKernels):
         raise FactError(f"{like.name}: not timed by its arrays; the closed form takes its launches from a chip that is")
     features = np.asarray(features, float)
@@ -118,7 +118,7 @@ def step_work(table: OperatorTable, features: Array, like: Chips) -> StepWork:
             shown = 1.0 if hidden is None else 1.0 - float(hidden[0])
             sent.append(_Sent(op.collective, op.span_count, features @ table.link_bytes[i], runs, shown))
             continue
-        pair = like.rate(op.weight_rate, op.activation_rate)
+        pair = (op.weight_rate, op.activation_rate)
         if pair not in pairs:
             pairs.append(pair)
         flop[pair] = flop.get(pair, np.zeros(len(features))) + totals[i] * work[:, i]
@@ -139,7 +139,7 @@ def step_work(table: OperatorTable, features: Array, like: Chips) -> StepWork:
             busy = query > 0
         else:
             reached = float(like.memory_efficiency_frac[op.kind][0])
-            peak = float(like.compute_efficiency_frac[op.kind, pair[1]][0])
+            peak = float(like.compute_efficiency_frac[op.kind, like.rate(*pair)[1]][0])
             streams_.append((at, moved[:, i] / reached, work[:, i] / peak, peak * (op.kind == "elementwise"), runs))
             busy = (moved[:, i] > 0) | (work[:, i] > 0)
         fixed += runs[:, None] * busy * float(like.launch_s[launch][0])
@@ -248,7 +248,7 @@ def _send(out: Array, links: Links, work: StepWork) -> None:
     """Adds the collectives' times to `out` (profiles, steps, n)."""
     if not work.sent:
         return
-    up, beyond = 1 / links.scale_up_bytes_per_s, 1 / links.scale_out_bytes_per_s
+    up, beyond = (1 / np.maximum(x, 1.0) for x in (links.scale_up_bytes_per_s, links.scale_out_bytes_per_s))
     domains = np.unique(links.domain_count)
     for domain in domains:
         here = slice(None) if len(domains) == 1 else np.flatnonzero(links.domain_count == domain)
@@ -277,13 +277,13 @@ def link_terms(kind: str, span: int, payload: Array, domain: float, like: Chips)
     """
     latency, kernels = float(like.links[0].latency_s[0]), like.kernels
     assert isinstance(kernels, SystolicKernels)
-    fitted, runs = kernels.collectives, payload > 0
+    fitted, runs = kernels.collectives, np.asarray(payload > 0, np.float64)
     if kind in fitted.lines and 2 <= span <= domain:
         line = fitted.lines[kind]
         own = float(like.class_frac["collective"][0])
         fixed = line_seconds(line, kind, np.inf, span, payload)
-        inner = line_seconds(line, kind, 1.0, span, payload) - fixed
-        inner = np.asarray(np.maximum(inner, light_seconds(kind, 1.0, span, payload)), float)
+        most = np.maximum(line_seconds(line, kind, 1.0, span, payload) - fixed, light_seconds(kind, 1.0, span, payload))
+        inner = np.asarray(most, np.float64)
         more = max(latency - fitted.link_latency_s, latency - line.fixed_s)
         return own * runs * (fixed + more), own * runs * inner, np.zeros_like(payload)
     terms = []
