@@ -57,47 +57,40 @@ def bound_by_products(technology: Technology) -> Activity:
     return Activity(full, half, full, half, half, half)
 
 
-def bound_by_memory(technology: Technology) -> Activity:
-    """A step that waits for memory: decoding."""
-    full, half = technology.bound_frac, technology.beside_frac
-    return Activity(half, half, half, full, full, half)
-
-
 def power(design: Design, technology: Technology, area: Area, activity: Activity | None = None) -> Power:
     """The power of the package at an activity (None = at TDP); n designs with central figures, or one with n samples.
 
     Energies per operation: Horowitz 2014 (ISSCC), Jouppi et al. 2021 (ISCA), table 2, times what the process saves.
     """
     t = technology
-    peak = _at_peak(design, t, area)
-    matrix = matrix_w(design, t)
-    first, second = bound_by_products(t), bound_by_memory(t)
-    hot, streaming = _total(_busy(peak, first), t), _total(_busy(peak, second), t)
-    tdp = np.maximum(hot, streaming)
-    blocks = _with_clocks(_busy(peak, activity or first), t)
-    if activity is None:
-        other = _with_clocks(_busy(peak, second), t)
-        blocks = {name: np.where(hot >= streaming, w, other[name]) for name, w in blocks.items()}
-    elif activity.format:
-        peak |= {MATRIX: matrix[activity.format]}
-        blocks = _with_clocks(_busy(peak, activity), t)
     over = 1.0 + t.power_overhead_frac
+    matrix = matrix_w(design, t)
+    peak = _at_peak(design, t, area, matrix)
+    products = over * (peak[MATRIX] + peak[SRAM])
+    memory = over * peak[FABRIC] + peak[INTERFACE] + peak[STACKS] + peak[DIE_LINKS]
+    rest = t.beside_frac * (over * peak[VECTOR] + peak[LINKS] + peak[HOST]) + peak[LEAKAGE]
+    hot = rest + t.bound_frac * products + t.beside_frac * memory
+    streaming = rest + t.beside_frac * products + t.bound_frac * memory
+    tdp = np.maximum(hot, streaming)
+    of_products = np.where(hot >= streaming, t.bound_frac, t.beside_frac)
+    of_memory = np.where(hot >= streaming, t.beside_frac, t.bound_frac)
+    if activity is None:
+        activity = Activity(of_products, t.beside_frac, of_products, of_memory, of_memory, t.beside_frac)
+    chosen = peak | {MATRIX: matrix[activity.format]} if activity.format else peak
+    blocks = _busy(chosen, activity, t)
     dies_mm2 = design.compute_dies_count * area.compute_die_mm2 + design.io_dies_count * area.io_die_mm2
-    stacks = peak[STACKS] * np.where(hot >= streaming, first.memory_frac, second.memory_frac)
-    products = np.maximum(design.power_cap_w - (hot - over * peak[MATRIX] * first.matrix_frac), 0.0)
     flop = peak_flop_per_s(design)
+    room = np.maximum(design.power_cap_w - (hot - over * t.bound_frac * peak[MATRIX]), 0.0)
     bandwidth = stacks_bytes_per_s(design, t)
-    memory = peak[INTERFACE] + peak[STACKS]
-    stream = np.maximum(design.power_cap_w - (streaming - memory * second.memory_frac), 0.0)
+    stacks = peak[INTERFACE] + peak[STACKS]
+    stream = np.maximum(design.power_cap_w - (streaming - stacks * t.bound_frac), 0.0)
     return Power(
         blocks_w=blocks,
         total_w=sum(blocks.values()),
         tdp_w=tdp,
-        w_per_mm2=(tdp - stacks) / dies_mm2,
-        flop_per_s_under_cap={
-            key: flop[pair(key)] * np.minimum(products / (over * w), 1.0) for key, w in matrix.items()
-        },
-        memory_bytes_per_s_under_cap=bandwidth * np.minimum(stream / np.maximum(memory, 1e-9), 1.0),
+        w_per_mm2=(tdp - peak[STACKS] * of_memory) / dies_mm2,
+        flop_per_s_under_cap={key: flop[pair(key)] * np.minimum(room / (over * w), 1.0) for key, w in matrix.items()},
+        memory_bytes_per_s_under_cap=bandwidth * np.minimum(stream / np.maximum(stacks, 1e-9), 1.0),
     )
 
 
@@ -105,13 +98,16 @@ def matrix_w(design: Design, technology: Technology) -> dict[str, float | Array]
     """W of the multipliers at full rate by key of `rate_frac`; a pair costs what its wider operand does."""
     j = technology.matrix_j_per_flop
     flop = peak_flop_per_s(design)
-    return {key: flop[pair(key)] * np.maximum(j[pair(key)[0]], j[pair(key)[1]]) for key in design.rate_frac}
+    pairs = {key: pair(key) for key in design.rate_frac}
+    return {key: flop[w, a] * np.maximum(j[w], j[a]) for key, (w, a) in pairs.items()}
 
 
-def _at_peak(design: Design, t: Technology, area: Area) -> dict[str, float | Array]:
+def _at_peak(
+    design: Design, t: Technology, area: Area, matrix: Mapping[str, float | Array]
+) -> dict[str, float | Array]:
     """W by block with everything at its peak rate in the hottest format, without clocks and control."""
     hottest: float | Array = 0.0
-    for w in matrix_w(design, t).values():
+    for w in matrix.values():
         hottest = np.maximum(hottest, w)
     slices = design.active_slices_count
     lanes = slices * design.vector_lanes_per_slice_count
@@ -135,8 +131,8 @@ def _at_peak(design: Design, t: Technology, area: Area) -> dict[str, float | Arr
     }
 
 
-def _busy(peak: Mapping[str, float | Array], a: Activity) -> dict[str, float | Array]:
-    """W by block at an activity; leakage is always there."""
+def _busy(peak: Mapping[str, float | Array], a: Activity, t: Technology) -> dict[str, float | Array]:
+    """W by block at an activity, with clocks and control on the digital work; leakage is always there."""
     share = {
         MATRIX: a.matrix_frac,
         VECTOR: a.vector_frac,
@@ -148,14 +144,6 @@ def _busy(peak: Mapping[str, float | Array], a: Activity) -> dict[str, float | A
         HOST: a.links_frac,
         DIE_LINKS: a.fabric_frac,
     }
-    return {name: w * share.get(name, 1.0) for name, w in peak.items()}
-
-
-def _with_clocks(blocks: dict[str, float | Array], t: Technology) -> dict[str, float | Array]:
-    """The blocks and what clocks and control add to the digital work."""
-    work = sum(blocks[name] for name in (MATRIX, VECTOR, SRAM, FABRIC))
-    return blocks | {CLOCKS: work * t.power_overhead_frac}
-
-
-def _total(blocks: dict[str, float | Array], t: Technology) -> float | Array:
-    return sum(_with_clocks(blocks, t).values())
+    blocks = {name: w * share.get(name, 1.0) for name, w in peak.items()}
+    digital = sum(blocks[name] for name in (MATRIX, VECTOR, SRAM, FABRIC))
+    return blocks | {CLOCKS: digital * t.power_overhead_frac}
