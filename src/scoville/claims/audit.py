@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from scoville.claims.bench import Bench
 from scoville.claims.chip_facts import peak_rate, rate_per_power, site_power
@@ -77,7 +78,9 @@ def audited(claim: Claim, bench: Bench) -> Audit:
         raise FactError(f"{claim.settings['quantity'].place}: no quantity '{name}'; {nearest(name, QUANTITIES)}")
     e = QUANTITIES[name](claim, bench)
     verdict, because = ("not checkable because", why) if why else judged(claim, e.lines, e.needs)
-    return Audit(claim, e.lines, e.needs, verdict, because, e.chosen, e.notes)  # type: ignore[arg-type]
+    remark = (claim.text("remark"),) if "remark" in claim.settings else ()
+    notes = (*_disagreement(claim, e.lines), *e.notes, *remark)
+    return Audit(claim, e.lines, e.needs, verdict, because, e.chosen, notes)  # type: ignore[arg-type]
 
 
 def judged(claim: Claim, lines: tuple[Line, ...], needs: tuple[Need, ...]) -> tuple[Verdict, str]:
@@ -93,7 +96,7 @@ def judged(claim: Claim, lines: tuple[Line, ...], needs: tuple[Need, ...]) -> tu
     given = "; ".join(_given(line) for line in missed)
     if possible:
         need = min(possible, key=_way)
-        beside = f"with the {need.beside}, " if need.beside else ""
+        beside = f"with a {need.beside}, " if need.beside else ""
         return "plausible only if", (
             f"{beside}the {need.text} is {_side(need)} {_value(need.needed, need)}, not {_value(need.usual, need)}; "
             f"{given}"
@@ -107,6 +110,18 @@ def _beyond(claim: Claim, line: Line) -> bool:
     if not math.isfinite(line.limit):
         return False
     return line.claimed.p90 < line.limit if claim.sense == "at most" else line.claimed.p10 > line.limit
+
+
+def _disagreement(claim: Claim, lines: tuple[Line, ...]) -> tuple[str, ...]:
+    """Where the roofline beside the chip's own timer would have the claim's figure otherwise."""
+    said = []
+    for line in lines:
+        if line.decides and line.claimed and line.modelled and line.roofline:
+            own, quick = (_met(claim, replace(line, modelled=r)) for r in (line.modelled, line.roofline))
+            if own != quick:
+                reach = "reaches" if quick else "does not reach"
+                said.append(f"{line.what}: the roofline, {_range(line.roofline, line)}, {reach} the claim")
+    return (f"The timers disagree. {'; '.join(said)}.",) if said else ()
 
 
 def _met(claim: Claim, line: Line) -> bool:
@@ -129,7 +144,8 @@ def _side(need: Need) -> str:
 
 def _given(line: Line) -> str:
     assert line.modelled is not None
-    return f"{line.what}: {_range(line.modelled, line)} modelled"
+    unit = "" if line.unit in ("", "x") else f" {line.unit}"
+    return f"{line.what}: {_range(line.modelled, line)}{unit} modelled"
 
 
 def _range(r: Range, line: Line) -> str:
@@ -146,7 +162,11 @@ def _value(value: float, need: Need) -> str:
 
 
 def three(value: float) -> str:
-    """Three significant digits."""
+    """Three significant digits.
+
+    >>> three(17391.2), three(0.0210), three(1.0)
+    ('17,400', '0.021', '1')
+    """
     if not math.isfinite(value):
         return "none"
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return f"{float(f'{value:.3g}'):,.10g}"

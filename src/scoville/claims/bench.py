@@ -157,7 +157,7 @@ class Bench:
             raise DeploymentError(
                 f"formats '{formats}': expected weights / activations / KV cache, such as fp8/fp8/fp8"
             )
-        narrow = any(weight == "fp4" for weight, _ in self.facts.accelerator(chip).compute)
+        narrow = ("fp4", "fp4") in self.facts.accelerator(chip).compute
         return Precision(words[0] if narrow else "declared", words[1], words[2])
 
     def _shape(self, model: str, input_tokens: int, output_tokens: int) -> TrafficShape:

@@ -119,7 +119,9 @@ def _narrowing(claim: Claim, bench: Bench) -> tuple[str, ...]:
         return ()
     tdp, rival = (power(bench, word(claim, name), "tdp").number for name in ("chip", "rival"))
     times = (claim.baseline.number / claim.claimed.number) / (rival / tdp)
+    side = "wider" if times > 1 else "narrower"
     return (
-        f"A ratio per kW of TDP is {times:.2f} times as high per kW of these powers: {claim.baseline.number / 1e3:.3g} "
-        f"over {claim.claimed.number / 1e3:.3g} kW, against {rival:,.0f} over {tdp:,.0f} W.",
+        f"A ratio per kW of TDP becomes {side} per kW of these powers, {times:.2f} times as high: "
+        f"{claim.baseline.number / 1e3:.3g} over {claim.claimed.number / 1e3:.3g} kW is {times:.2f} times {rival:,.0f} "
+        f"over {tdp:,.0f} W.",
     )

@@ -77,7 +77,7 @@ def _lone(claim: Claim, bench: Bench, figure: Figure, unit: str, measure: str) -
         tuple(lines),
         need,
         tuple(one.said() for one in (own, roofline, other)),
-        (_hand(bench, own, figure, target), *((claim.text("remark"),) if claim.text("remark") else ())),
+        (_hand(bench, own, figure, target),),
     )
 
 

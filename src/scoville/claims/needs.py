@@ -20,6 +20,7 @@ from scoville.claims.records import Need
 from scoville.timing import Chips, RooflineTimer
 from scoville.timing.systolic.kernels import SystolicKernels
 from scoville.transformer.operators import OperatorTable
+from scoville.units import to_unit
 
 Array = NDArray[np.float64]
 _HALVINGS = 14
@@ -44,7 +45,8 @@ def levers(timed: Timed, table: OperatorTable, features: Array) -> tuple[Lever, 
     """Those of a step (columns,) on the chip at central figures.
 
     Shares of HBM bandwidth and of the peak that kernels reach while they run, the chip's own timing error in them; the
-    fixed time of a kernel, with the engine's overhead spread over them; the time of a collective.
+    time of a kernel beside its work, which is its launch and its share of the engine's overhead, 0 in a step without
+    separate kernels; the time of a collective.
     """
     on = timed.central
     slow = float(on.time_frac[0])
@@ -70,7 +72,7 @@ def levers(timed: Timed, table: OperatorTable, features: Array) -> tuple[Lever, 
             ),
         ),
         Lever(
-            "fixed time of a kernel (launch, its share of the engine's overhead)", "us", "s", each, 0.0, each * _WORSE,
+            "time of a kernel beside its work", "us", "s", each, 0.0, each * _WORSE,
             lambda c, x: replace(
                 c,
                 step_overhead_s=c.step_overhead_s * (x / each),
@@ -108,7 +110,8 @@ def needs(
         reached = [figure(lever.turned(on, lever.bound)) for lever in left]
         k = int(np.argmax(reached) if more else np.argmin(reached))
         on = left[k].turned(on, left[k].bound)
-        beside += f"{' and ' if beside else ''}{left[k].text} at its bound"
+        bound = to_unit(left[k].bound, left[k].measure, left[k].unit)
+        beside += f"{' and a ' if beside else ''}{left[k].text} of {bound:g} {left[k].unit}".rstrip()
         left.pop(k)
     return tuple(answer)
 

@@ -15,7 +15,7 @@ from scoville.serving.batch import batch_sizes, most_batch
 from scoville.serving.candidates import candidate_parallelisms
 from scoville.timing import Chips
 from scoville.transformer.operators import OperatorTable
-from scoville.transformer.step import Parallelism
+from scoville.transformer.step import Parallelism, StepMix
 
 Array = NDArray[np.float64]
 _NO_TARGETS = Targets(float("inf"), float("inf"))
@@ -149,13 +149,18 @@ def _mappings(timed: Timed, model: str) -> list[Parallelism]:
 class Alone:
     """A request that has a replica alone: each output token is a decode step of batch 1, the prompt a step of its own.
 
-    `features` are those of the average decode step and of the prompt's, (2, columns).
+    `steps` are the average decode step and the prompt's.
     """
 
     timed: Timed
     table: OperatorTable
     asked: Asked
-    features: Array
+    steps: tuple[StepMix, StepMix]
+
+    @property
+    def features(self) -> Array:
+        """Of both steps, (2, columns)."""
+        return np.concatenate([self.table.layout.features(step) for step in self.steps])
 
     def seconds(self, bench: Bench, on: Chips) -> tuple[Array, Array]:
         """Of the prompt, with the first token, and of every further token; both (n,)."""
@@ -189,7 +194,7 @@ def alone(bench: Bench, timed: Timed, asked: Asked, chips_count: int | None) -> 
         if not rates_of(bench, quick, table, shape, quick.central)[0].any():
             continue
         steps = (average_step(shape, p, 1.0, 0.0), average_step(shape, p, 0.0, float(asked.input_tokens)))
-        one = Alone(timed, table, asked, np.concatenate([table.layout.features(step) for step in steps]))
+        one = Alone(timed, table, asked, steps)
         found.append((float(one.seconds(bench, quick.central)[1][0]), one))
     if not found:
         where = f"{chips_count} chips" if chips_count is not None else "its scale-up domain"
