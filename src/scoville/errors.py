@@ -7,6 +7,7 @@ ScovilleError            anything the user can put right; the command line ends 
 ├── ModelError           a model configuration that cannot be understood
 ├── DeploymentError      a model that does not fit, or targets that cannot be met
 ├── DesignError          a chip's design, or a space of designs, that breaks a limit
+├── MeasurementError     measured runs that cannot be read, or a machine that cannot measure
 └── StudyError           a question file that is incomplete or contradictory
 """
 
@@ -42,6 +43,10 @@ class DeploymentError(ScovilleError):
 
 class DesignError(ScovilleError):
     """A chip's design, or a space of designs: what breaks which limit, and by how much."""
+
+
+class MeasurementError(ScovilleError):
+    """A table of measured runs that cannot be read or holds nothing of use, or a machine that cannot measure."""
 
 
 class StudyError(ScovilleError):

@@ -41,9 +41,9 @@ def done(runs: Path) -> str:
 def test_the_terminal_shows_numbers_errors_and_scores(done: str) -> None:
     said = " ".join(done.split())
     for words in (
-        "ours: vllm on h100-sxm, 7 figures", "standard error", "factor on the chip's times",
+        "ours: vllm on h100-sxm, 8 figures", "standard error", "factor on the chip's times",
         "time per step 0 not fitted",
-        "TPOT, before", "TPOT, after", "in sample", "Careful: 7 rows count for 3 numbers", "--engine ours",
+        "TPOT, before", "TPOT, after", "in sample", "Careful: 8 rows count for 3 numbers", "--engine ours",
     ):  # fmt: skip
         assert words in said, words
 
@@ -111,11 +111,15 @@ def test_a_measured_device_becomes_a_folder_of_tables(tmp_path: Path, monkeypatc
     monkeypatch.setattr(device, "torch_module", lambda: None)
     monkeypatch.setattr(device, "cuda", lambda torch: "NVIDIA H20")
     monkeypatch.setattr(device, "machine", lambda torch, chip, name, date: replace(HERE, chip=chip.id, date=date))
+    monkeypatch.setattr(device, "left_out", lambda torch, name: {"all-reduce": "it needs two GPUs"})
     monkeypatch.setattr(device, "measure", lambda *_: {**kernel_rows(load()), "copy": copied})
     out = tmp_path / "operators"
     result = CliRunner().invoke(app, ["calibrate", "--device", "cuda", "--out", str(out), "--date", "2026-11-20"])
     assert result.exit_code == 0, result.output
     said = " ".join(result.output.split())
-    for words in ("h20: 1 x NVIDIA H20, driver 570.1", "gemm 280", "A copy moves 3.5 TB/s", "SCOVILLE_OPERATORS="):
+    for words in (
+        "h20: 1 x NVIDIA H20, driver 570.1", "gemm 280", "A copy moves 3.5 TB/s", "SCOVILLE_OPERATORS=",
+        "Not measured: all-reduce; it needs two GPUs",
+    ):  # fmt: skip
         assert words in said, words
     assert {"gemm.parquet", "gemm_parameters.parquet", "machine.json", "raw"} <= {p.name for p in out.iterdir()}

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from scoville.errors import StudyError
+from scoville.errors import MeasurementError
 from scoville.facts import Facts
 from scoville.validation import read
 from scoville.validation.bundled import bundled, lines, reduced
@@ -48,8 +48,8 @@ def test_a_reduced_table_reads_as_the_table_itself(facts: Facts, tmp_path: Path)
 def test_a_parquet_file_that_is_none_or_lacks_a_column_is_said(tmp_path: Path) -> None:
     path = tmp_path / "broken.parquet"
     path.write_bytes(b"PAR1")
-    with pytest.raises(StudyError, match="cannot be read as Parquet"):
+    with pytest.raises(MeasurementError, match="cannot be read as Parquet"):
         list(lines(path))
     pl.DataFrame({"source": ["x"]}).write_parquet(path)
-    with pytest.raises(StudyError, match="column hardware is missing"):
+    with pytest.raises(MeasurementError, match="column hardware is missing"):
         list(lines(path))

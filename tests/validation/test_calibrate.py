@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tests.validation.synthetic import write
 
-from scoville.errors import FactError, StudyError
+from scoville.errors import FactError, MeasurementError
 from scoville.facts import Facts, load
 from scoville.serving.settings import preset
 from scoville.validation import Deployments, read
@@ -119,5 +119,5 @@ def test_a_table_that_cannot_be_run_says_so(tmp_path: Path, facts: Facts) -> Non
     path = tmp_path / "large.csv"
     write(path, facts, NONE, in_flight=(1,))
     path.write_text(path.read_text(encoding="utf-8").replace("Llama-3.1-8B", "Llama-3.1-405B"), encoding="utf-8")
-    with pytest.raises(StudyError, match=r"large\.csv: no row can be predicted and counts"):
+    with pytest.raises(MeasurementError, match=r"large\.csv: no row can be predicted and counts"):
         calibrated(path, facts)

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from tests.validation.stand_in import Torch
 
-from scoville.errors import DeploymentError, StudyError
+from scoville.errors import DeploymentError, MeasurementError
 from scoville.facts import Facts
 from scoville.timing.measured import tables
 from scoville.timing.measured.fit_gemm import read
@@ -117,7 +118,7 @@ def test_a_device_is_found_by_the_name_that_its_driver_gives(name: str, facts: F
 
 
 def test_an_unknown_device_is_to_be_named(facts: Facts) -> None:
-    with pytest.raises(StudyError, match=r"hardware 'Radeon VII' .*; name it with --chip"):
+    with pytest.raises(MeasurementError, match=r"hardware 'Radeon VII' .*; name it with --chip"):
         device.chip_of("Radeon VII", facts)
 
 
@@ -131,6 +132,52 @@ def test_a_short_set_is_measured_on_the_cpu_where_pytorch_is_installed(tmp_path:
     assert all(np.isfinite(r["latency"]) and r["latency"] > 0 for found in made.values() for r in found)
     device.write(tmp_path, device.machine(torch, facts.accelerator("h100-sxm"), "cpu", "2026-11-20"), made)
     assert len(device.fitted(tmp_path, facts)) == 5
+
+
+def test_all_of_a_gpus_tables_are_measured_with_operands_that_pytorch_takes(facts: Facts) -> None:
+    """All shapes of the real set, on a stand-in that checks what PyTorch would and takes no time."""
+    torch = Torch(gpus=8)
+    assert device.cuda(torch) == "NVIDIA H100 80GB HBM3"
+    assert device.left_out(torch, "cuda") == {}
+    shapes = device.Shapes()
+    made = device.measure(torch, "cuda", shapes)
+    products = len(shapes.m) * len(shapes.n) * len(shapes.k)
+    assert [r["gemm_dtype"] for r in made["gemm"]].count("fp8") == products
+    assert len(made["gemm"]) == 2 * products
+    assert {r["num_gpus"] for r in made["nccl"]} == {2, 4, 8}
+    assert {len(made[name]) for name in ("nccl", "copy")} == {3 * len(shapes.message_bytes), len(shapes.copy_bytes)}
+    assert all(r["latency"] == pytest.approx(0.01) for rows in made.values() for r in rows)
+    assert {(r["isl"], r["step"]) for r in made["generation_attention"]} == {(1, n - 1) for n in shapes.decode_length}
+    assert torch.calls["all_reduce"] == len(made["nccl"]) * (3 + shapes.repeats), "three to warm up"
+
+
+@pytest.mark.parametrize(
+    ("torch", "said"),
+    [
+        (Torch(gpus=1), {"all-reduce": "it needs two GPUs or more, and one is seen"}),
+        (Torch(gpus=2, nccl=False), {"all-reduce": "this PyTorch is built without NCCL"}),
+        (
+            Torch(gpus=2, fp8="", capability=(8, 0)),
+            {"products in fp8": "PyTorch multiplies none on this device (NVIDIA's need compute capability 8.9)"},
+        ),
+        (Torch(gpus=2, fp8="float8_e4m3fnuz"), {}),
+    ],
+)
+def test_what_is_not_measured_has_its_reason(torch: Torch, said: dict[str, str]) -> None:
+    assert device.left_out(torch, "cuda") == said
+    made = device.measure(torch, "cuda", SMALL)
+    assert ("nccl" in made) == ("all-reduce" not in said)
+    assert any(r["gemm_dtype"] == "fp8" for r in made["gemm"]) == ("products in fp8" not in said)
+
+
+def test_a_small_gpu_measures_what_it_has_room_for() -> None:
+    large, small = (device.measure(Torch(memory_bytes=b), "cuda", device.Shapes()) for b in (80e9, 1.1e9))
+    assert 0 < len(small["generation_attention"]) < len(large["generation_attention"])
+
+
+def test_a_gpu_without_bf16_is_refused() -> None:
+    with pytest.raises(MeasurementError, match=r"compute capability 7\.5; expected 8\.0 or more"):
+        device.cuda(Torch(capability=(7, 5)))
 
 
 def test_on_a_gpu_the_buffer_is_overwritten_before_each_repeat_and_events_count() -> None:

@@ -10,6 +10,7 @@ from scoville.transformer.step import Parallelism, Precision
 from scoville.validation.names import (
     Chips,
     Unknown,
+    cache_format,
     concurrency,
     engine_family,
     model_key,
@@ -45,6 +46,30 @@ from scoville.validation.names import (
         ("AMD Instinct MI300X OAM", "mi300x"),
         ("mi355x", "mi355x"),
         ("Google TPU v6e", "tpu-v6e"),
+        ("TPU v6e-8", "tpu-v6e"),
+        ("tpu-v5p-8", "tpu-v5p"),
+        ("8 x H100 SXM", "h100-sxm"),
+        ("H100x8", "h100-sxm"),
+        ("GB200 (4 GPUs)", "gb200-nvl72"),
+        ("H200 141 GB", "h200-sxm"),
+        ("h100_80g", "h100-sxm"),
+        ("B200 180GB", "b200-sxm"),
+        ("NVIDIA B300 SXM6 AC", "b300-sxm"),
+        ("L40S PCIe", "l40s"),
+        ("RTX 6000 Pro Blackwell Server Edition", "rtx-pro-6000"),
+        ("MI300X OAM", "mi300x"),
+        ("H100 PCIe", "h100-pcie"),
+        ("H100-PCIE-80GB", "h100-pcie"),
+        ("NVIDIA H100 NVL", "h100-nvl"),
+        ("H100 NVL 94GB", "h100-nvl"),
+        ("H200 NVL", "h200-nvl"),
+        ("A100 40GB", "a100-sxm-40gb"),
+        ("A100-SXM4-40GB", "a100-sxm-40gb"),
+        ("NVIDIA A100 80GB PCIe", "a100-pcie"),
+        ("A100-PCIE-80GB", "a100-pcie"),
+        ("GH200", "gh200"),
+        ("NVIDIA GH200 480GB", "gh200"),  # its device name has the CPU's memory
+        ("NVIDIA GH200 144G HBM3e", "gh200-144gb"),
     ],
 )
 def test_a_chip_maps(facts: Facts, name: str, id: str) -> None:
@@ -54,11 +79,14 @@ def test_a_chip_maps(facts: Facts, name: str, id: str) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("H100 PCIe", "no accelerator"),
-        ("H100 NVL 94GB", "no accelerator"),
-        ("RTX PRO 6000 Blackwell Max-Q Workstation Edition", "no accelerator"),
+        ("H800 PCIe", "is a sibling of h800-sxm with other clocks"),
+        ("GB200 NVL4", "is a sibling of gb200-nvl72"),
+        ("RTX PRO 6000 Blackwell Max-Q Workstation Edition", "is a sibling of rtx-pro-6000"),
         ("RTX 4090", "no accelerator"),
-        ("A100-SXM4-40GB", "has 40 GB; a100-sxm has 86 GB"),
+        ("A100-PCIE-40GB", "has 40 GB; a100-pcie has 86 GB"),
+        ("A100 64GB", "has 64 GB; a100-sxm has 86 GB; a100-sxm-40gb has 43 GB"),
+        ("H100 SXM 96GB", "has 96 GB; h100-sxm has 86 GB"),
+        ("H20 141GB", "has 141 GB; h20 has 96 GB"),
         ("", "no accelerator"),
     ],
 )
@@ -90,6 +118,15 @@ def test_another_chip_is_not_taken_for_one_that_is_known(facts: Facts, name: str
         ("meta-llama/Llama-2-70b-chat-hf", "llama-2-70b"),
         ("moonshotai/Kimi-K2-Instruct-0905", "kimi-k2-instruct"),
         ("zai-org/GLM-4.5-FP8", "glm-4.5"),
+        ("RedHatAI/Meta-Llama-3.1-70B-Instruct-quantized.w8a8", "llama-3.1-70b"),
+        ("amd/Llama-3.3-70B-Instruct-FP8-KV", "llama-3.1-70b"),
+        ("Llama-3_1-70B", "llama-3.1-70b"),
+        ("nvidia/DeepSeek-R1-0528-FP4-v2", "deepseek-r1"),
+        ("DeepSeek R1 671B", "deepseek-r1"),
+        ("deepseek-ai/DeepSeek-V3.2-Exp", "deepseek-v3.2"),
+        ("nvidia/Llama-4-Scout-17B-16E-Instruct-NVFP4", "llama-4-scout"),
+        ("gpt_oss_120b", "gpt-oss-120b"),
+        ("bigscience/bloom", "bloom-176b"),
     ],
 )
 def test_a_model_maps(name: str, model: str) -> None:
@@ -131,10 +168,20 @@ def test_an_engine_of_no_family_is_named() -> None:
         ("mxfp4", "gpt-oss-120b", "b200", "vllm", Precision("declared", "mxfp4", "bf16")),
         ("w4a16", "llama-3.1-70b", "h100", "vllm", Precision("int4", "bf16", "bf16")),
         ("INT4 (AWQ)", "llama-3.1-70b", "h100", "vllm", Precision("int4", "bf16", "bf16")),
+        ("FP8 (W8A8)", "llama-3.1-70b", "h100", "vllm", Precision("fp8", "fp8", "bf16")),
+        ("W8A8 INT8", "llama-3.1-70b", "a100", "vllm", Precision("int8", "int8", "bf16")),
+        ("fp8, kv fp8", "llama-3.1-70b", "h100", "vllm", Precision("fp8", "fp8", "bf16")),
+        ("fp8", "deepseek-r1", "h200", "vllm", Precision("declared", "fp8", "bf16")),
+        ("fp4", "llama-3.1-70b", "mi355x", "vllm", Precision("mxfp4", "mxfp4", "bf16")),
     ],
 )
 def test_a_precision_maps(facts: Facts, text: str, model: str, chip: str, engine: str, formats: Precision) -> None:
     assert precision(text, load(model), facts.accelerator(chip), engine) == formats
+
+
+@pytest.mark.parametrize(("text", "format"), [("fp8, kv fp8", "fp8"), ("bf16 (FP8 KV cache)", "fp8"), ("fp8", "")])
+def test_a_precision_may_give_the_format_of_the_cache(text: str, format: str) -> None:
+    assert cache_format(text) == format
 
 
 def test_an_unknown_precision_is_named(facts: Facts) -> None:
@@ -161,6 +208,19 @@ def test_an_unknown_precision_is_named(facts: Facts) -> None:
         ("dep-8", 8, "deepseek-v3", False, Parallelism(1, 1, 8, 8), 1),
         ("tensor_parallel_size=4, pipeline parallel 2", 8, "llama-3.1-70b", False, Parallelism(4, 2), 1),
         ("4", 8, "llama-3.1-70b", False, Parallelism(4), 2),
+        ("tp=8,ep=8", 8, "deepseek-v3", False, Parallelism(8, 1, 8), 1),
+        ("tp8_ep8_dpattn8", 64, "deepseek-v3", False, Parallelism(8, 1, 8, 8), 1),
+        ("tp8 ep8 dp-attn true", 8, "deepseek-v3", False, Parallelism(1, 1, 8, 8), 1),
+        ("TP8 EP8 DPA", 8, "deepseek-v3", False, Parallelism(1, 1, 8, 8), 1),
+        ("tp8 dp-attn false", 8, "deepseek-v3", False, Parallelism(8), 1),
+        ("TP8 + EP", 8, "deepseek-v3", False, Parallelism(8, 1, 8), 1),
+        ("tp4-pp2", 8, "llama-3.1-70b", False, Parallelism(4, 2), 1),
+        ("8-way TP", 8, "llama-3.1-70b", False, Parallelism(8), 1),
+        ("TP4 DP2", 8, "llama-3.1-70b", False, Parallelism(4), 2),
+        ("TP4 DP2", None, "llama-3.1-70b", False, Parallelism(4), 2),
+        ("TP8 CP1", 8, "llama-3.1-70b", False, Parallelism(8), 1),
+        ("", 1, "llama-3.1-8b", False, Parallelism(), 1),
+        ("N/A", 1, "llama-3.1-8b", False, Parallelism(), 1),
     ],
 )
 def test_a_parallelism_maps(
@@ -173,7 +233,9 @@ def test_a_parallelism_maps(
 @pytest.mark.parametrize(
     ("text", "chips", "said"),
     [
-        ("disagg 1P3D", 8, "not understood"),
+        ("disagg 1P3D", 8, "serves prompts and answers on different chips"),
+        ("1P2D", 8, "serves prompts and answers on different chips"),
+        ("TP8 CP2", 16, "not understood"),
         ("", 8, "not understood"),
         ("TP4 TP8", 8, "gives TP twice"),
         ("TP4", 6, "takes 4 chips a replica, the row has 6"),
@@ -186,7 +248,10 @@ def test_a_parallelism_that_makes_no_sense_is_named(text: str, chips: int, said:
         spread(text, chips, load("llama-3.1-70b"), attention_dp=False)
 
 
-@pytest.mark.parametrize(("text", "users"), [("64", 64), ("64.0", 64), ("c8", 8), ("inf rate", None), ("inf", None)])
+@pytest.mark.parametrize(
+    ("text", "users"),
+    [("64", 64), ("64.0", 64), ("c8", 8), ("inf rate", None), ("inf", None), ("1,024", 1024), ("64 users", 64)],
+)
 def test_a_load_maps(text: str, users: int | None) -> None:
     assert concurrency(text) == users
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scoville.cli.output import Stages, print_json, print_table
-from scoville.errors import StudyError
+from scoville.errors import MeasurementError
 
 if TYPE_CHECKING:
     from scoville.validation.own_engine import Calibration
@@ -45,7 +45,7 @@ def calibrate(
     With --device cuda: measure this machine's kernels with PyTorch, and write operator tables.
     """
     if (file is None) == (device is None):
-        raise StudyError("calibrate: give either a table of measured runs or --device cuda")
+        raise MeasurementError("calibrate: give either a table of measured runs or --device cuda")
     if file is not None:
         _table(file, engine, out, date, model or [], facts or [], threads, json)
     else:
@@ -72,7 +72,7 @@ def _table(
         asked = pairs(table)
         if not asked:
             why = f"; the first: {table.unmapped[0].reason}" if table.unmapped else ""
-            raise StudyError(f"{file}: no row maps, so there is nothing to calibrate with{why}")
+            raise MeasurementError(f"{file}: no row maps, so there is nothing to calibrate with{why}")
         found: list[tuple[str, Calibration]] = []
         texts = []
         for i, (family, accelerator) in enumerate(asked):
@@ -106,7 +106,7 @@ def _device(device: str, chip: str | None, out: Path, date: str | None, facts: l
     from scoville.validation import device as here
 
     if device != "cuda":
-        raise StudyError(f"--device: '{device}' is unknown; allowed: cuda, which is PyTorch's word for AMD's GPUs too")
+        raise MeasurementError(f"--device: '{device}' is unknown; allowed: cuda, PyTorch's word for AMD's GPUs as well")
     as_of = _date(date) if date is not None else calendar.today().isoformat()
     check(out, here.RESULT)
     torch = here.torch_module()
@@ -118,8 +118,9 @@ def _device(device: str, chip: str | None, out: Path, date: str | None, facts: l
         stages.show("fitting", 1.0)
         with replaced(out, here.RESULT) as new:
             files = [str(path.relative_to(new)) for path in (*here.write(new, at, rows), *here.fitted(new, book))]
+    missing = here.left_out(torch, device)
     if json:
-        print_json({"folder": str(out), "machine": at, "files": files, "copy": rows["copy"]})
+        print_json({"folder": str(out), "machine": at, "files": files, "copy": rows["copy"], "left_out": missing})
         return
     print_table(
         ("", "figures"), [(table.replace("_", " "), len(found)) for table, found in rows.items()],
@@ -127,6 +128,8 @@ def _device(device: str, chip: str | None, out: Path, date: str | None, facts: l
     )  # fmt: skip
     fastest = max(row["bytes_per_s"] for row in rows["copy"])
     typer.echo(f"\nA copy moves {fastest / 1e12:.3g} TB/s, read and written.")
+    for what, why in missing.items():
+        typer.echo(f"Not measured: {what}; {why}.")
     typer.echo(f"Written: {out}. Use it: {OPERATORS}={out} scoville ...")
 
 
@@ -136,7 +139,7 @@ def _date(text: str) -> str:
     try:
         return calendar.fromisoformat(text).isoformat()
     except ValueError:
-        raise StudyError(f"--date: '{text}' is no date; expected YYYY-MM-DD") from None
+        raise MeasurementError(f"--date: '{text}' is no date; expected YYYY-MM-DD") from None
 
 
 def _scores(found: Validation) -> tuple[Score, ...]:

@@ -111,18 +111,21 @@ def _show(p: Prediction) -> None:
 
 
 def operators(title: str, found: tuple[OperatorTime, ...]) -> None:
-    """Print the operators of a step, the longest first."""
+    """Print the operators of a step, the longest first, with where their times come from."""
     total = sum(t.time_s * t.runs_count for t in found)
     typer.echo("")
     print_table(
-        ("operator", "runs", "each, us", "share, %", "GFLOP", "MB", "link MB", "limit", "computes in"),
+        ("operator", "runs", "each, us", "share, %", "GFLOP", "MB", "link MB", "limit", "computes in", "time from"),
         [
             (
                 t.name, t.runs_count, t.time_s * 1e6, 100 * t.time_s * t.runs_count / total, t.flop / 1e9,
-                t.memory_bytes / 1e6, t.link_bytes / 1e6, t.limit, t.rate,
+                t.memory_bytes / 1e6, t.link_bytes / 1e6, t.limit, t.rate, t.source,
             )
             for t in sorted(found, key=lambda t: -t.time_s * t.runs_count)
             if t.time_s > 0
         ],
         title=f"{title}: {total * 1e3:.3g} ms on one chip of each stage in turn, engine overhead apart",
     )  # fmt: skip
+    outside = sum(t.time_s * t.runs_count for t in found if t.source == "extrapolated")
+    if outside > 0:
+        typer.echo(f"Extrapolated: {outside / total:.0%} of the time is of shapes outside what was measured.")

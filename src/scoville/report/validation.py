@@ -147,11 +147,7 @@ def _assumptions(found: Validation) -> tuple[str, ...]:
         count = sum(row.convention == one.name for row in mapped)
         if count:
             said.append(f"{one.name}, {count:,} rows: {one.source}")
-            used = {
-                one.launch(r.setting.engine, r.setting.accelerator, r.setting.precision.weights).source
-                for r in mapped
-                if r.convention == one.name
-            }
+            used = {one.launch(r.setting.run).source for r in mapped if r.convention == one.name}
             said += [f"{one.name}: {source}" for source in sorted(used - {""})]
     return tuple(said)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
-from scoville.errors import StudyError
+from scoville.errors import MeasurementError
 
 BUNDLED = {"served": "served.parquet"}
 _COLUMNS = (
@@ -26,16 +26,16 @@ def bundled(name: str) -> Path | None:
 
 
 def lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line (the first row is on 2, as under a header) and words by column of a Parquet file. Raises StudyError."""
+    """Line (the first row is on 2) and words by column of a Parquet file. Raises MeasurementError."""
     import polars as pl
 
     try:
         rows = pl.read_parquet(path)
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise StudyError(f"{path}: cannot be read as Parquet ({error})") from None
+        raise MeasurementError(f"{path}: cannot be read as Parquet ({error})") from None
     missing = [name for name in _COLUMNS if name not in rows.columns]
     if missing:
-        raise StudyError(f"{path}:1: column {missing[0]} is missing; expected {', '.join(_COLUMNS)}")
+        raise MeasurementError(f"{path}:1: column {missing[0]} is missing; expected {', '.join(_COLUMNS)}")
     for line, row in enumerate(rows.iter_rows(named=True), start=2):
         yield line, {name: "" if word is None else str(word) for name, word in row.items()}
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from scoville.errors import StudyError
+from scoville.errors import MeasurementError
 from scoville.facts import Accelerator, Facts
 from scoville.serving.engine import Engine, engine
 from scoville.serving.settings import EngineSettings
@@ -31,7 +31,7 @@ Array = NDArray[np.float64]
 Group = tuple[str, str, str]
 NAMES = ("time_frac", "step_s", "sequence_s", "request_s")
 SCALE: Array = np.array([0.1, 1e-3, 20e-6, 20e-3])  # a large correction
-_STEP = 0.2  # of SCALE, for slopes: requests meet other steps with any change, which smaller ones would take for one
+_STEP = 0.5  # of SCALE, for slopes: requests meet other steps with any change, which smaller ones would take for one
 _ROUNDS = 4
 _HUBER = 1.345  # in standard deviations: 95 % as efficient as least squares where errors are normal
 _SCATTER, _SCATTER_ROWS = 0.03, 2  # how far runs of one setting differ when nobody has repeated them: a judgement
@@ -137,7 +137,7 @@ def fit(
 
     `start`, by family, is where the fit begins and what its ridge pulls to; without one that is no correction, so that
     a fit of families never leans on an earlier one to the same rows. Rows that are set aside, and TTFT that is mostly
-    queueing, don't count. Raises StudyError where no row is left.
+    queueing, don't count. Raises MeasurementError where no row is left.
     """
     free = np.array([name in names for name in NAMES])
     settings = [row.setting for row in table.mapped]
@@ -158,7 +158,7 @@ def fit(
         count = [not (r.reason or r.set_aside or r.queued) for r in now.rows]
         rows = tuple(r for r, c in zip(now.rows, count, strict=True) if c)
         if not rows:
-            raise StudyError(
+            raise MeasurementError(
                 f"{table.path}: no row can be predicted and counts, so there is nothing to calibrate with; "
                 f"`scoville validate` says why of each"
             )

@@ -8,26 +8,53 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from typing import Any, NamedTuple
 
 _PER_USER = 10  # requests of a closed loop for each in flight
 _OFFLINE_REQUESTS = 1500  # of a run in which all come at once, where nobody says how many
 _WHERE = ("source", "url_or_repo_path", "note")
 
 
+class Run(NamedTuple):
+    """What tells how an engine was started: `lengths` are those of input and output, in tokens."""
+
+    engine: str
+    accelerator: str
+    model: str
+    weights: str
+    lengths: tuple[int, int]
+    tensor: int
+
+
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """How an engine was started for weights of some formats, on one accelerator ("" for any).
+    """How an engine was started for weights of some formats: on one accelerator, for one family of models, one pair of
+    lengths (input, output), below a tensor-parallel degree; what is left out is any.
 
-    late_tokens   tokens of an answer before the first one that its client sees
+    late_tokens   times per token by which a client sees the first token late: tokens that are not shown, or steps that
+                  a request waits for a fuller batch
     """
 
     engine: str
     formats: tuple[str, ...]
     accelerator: str = ""
+    model: str = ""
     kv: str = ""
     token_budget: int | None = None
+    lengths: tuple[int, ...] = ()
+    tensor_below: int = 1 << 16
     late_tokens: int = 0
     source: str = ""
+
+    def fits(self, run: Run) -> bool:
+        """Whether a run was started so."""
+        return (
+            (self.engine, self.accelerator or run.accelerator) == (run.engine, run.accelerator)
+            and run.weights in self.formats
+            and run.model.startswith(self.model)
+            and self.lengths in ((), run.lengths)
+            and run.tensor < self.tensor_below
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +81,9 @@ class Convention:
             return self.requests_per_user * users
         return (self.requests or {}).get((input_tokens, output_tokens), _OFFLINE_REQUESTS)
 
-    def launch(self, engine: str, accelerator: str, weights: str) -> Launch:
+    def launch(self, run: Run) -> Launch:
         """The first launch that fits, or one that says nothing."""
-        for one in self.launches:
-            if one.engine == engine and weights in one.formats and one.accelerator in ("", accelerator):
-                return one
-        return Launch(engine, (weights,))
+        return next((one for one in self.launches if one.fits(run)), Launch(run.engine, (run.weights,)))
 
 
 @cache
@@ -73,10 +97,15 @@ def conventions() -> tuple[Convention, ...]:
             Convention(
                 **entry,
                 requests=None if table is None else {(given, made): n for given, made, n in table},
-                launches=tuple(Launch(**{**each, "formats": tuple(each["formats"])}) for each in launches),
+                launches=tuple(_launch(each) for each in launches),
             )
         )
     return tuple(found)
+
+
+def _launch(entry: dict[str, Any]) -> Launch:
+    plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()}
+    return Launch(**plain)
 
 
 def convention(words: Mapping[str, str]) -> Convention:

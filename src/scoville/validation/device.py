@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from scoville.errors import StudyError
+from scoville.errors import MeasurementError
 from scoville.facts import Accelerator, Facts
 from scoville.validation.names import Chips, Unknown
 
@@ -29,6 +29,8 @@ RESULT = "machine.json"
 FAMILY = "vllm"  # whose tables those of PyTorch take the place of
 _NEEDS = "pip install 'scoville[device]'"
 _WARM_UP = 3
+_SPIN_UP = 2000  # products of 4096 x 4096 x 4096: 0.4 s at 700 TFLOP/s
+_REDUCE_COVERS = 4  # a group of launches on up to 16 devices takes the host longer than one kernel
 _FLUSH_BYTES = 512 << 20
 _MOST_BYTES = 8 << 30  # of one configuration's operands
 _HALF_BYTES = 2
@@ -67,32 +69,51 @@ class Machine:
 
 
 def torch_module() -> Any:
-    """PyTorch. Raises StudyError that says what to install, for scipy, which the fit needs, as well."""
+    """PyTorch. Raises MeasurementError that says what to install, for scipy, which the fit needs, as well."""
     try:
         import_module("scipy")
         return import_module("torch")
     except ImportError:
-        raise StudyError(
+        raise MeasurementError(
             f"calibrate --device needs PyTorch 2.5 or newer, scipy and a GPU; install the first two with {_NEEDS}"
         ) from None
 
 
 def cuda(torch: Any) -> str:
-    """The name of the GPU. Raises StudyError without one."""
+    """The name of the GPU. Raises MeasurementError without one, or where it does not compute in bf16."""
     if not torch.cuda.is_available():
-        raise StudyError(
+        raise MeasurementError(
             f"calibrate --device needs a GPU that PyTorch can use, and PyTorch {torch.__version__} finds none; run "
             f"it on a machine with the chip and its driver"
         )
-    return str(torch.cuda.get_device_name(0))
+    name = str(torch.cuda.get_device_name(0))
+    major, minor = torch.cuda.get_device_capability(0)
+    if torch.version.hip is None and major < 8:
+        raise MeasurementError(
+            f"calibrate --device: {name} has compute capability {major}.{minor}; expected 8.0 or more, which bf16 needs"
+        )
+    return name
+
+
+def left_out(torch: Any, device: str) -> dict[str, str]:
+    """What is not measured here, and why, in the order of the tables."""
+    said = {}
+    if _fp8_type(torch, device) is None:
+        said["products in fp8"] = "PyTorch multiplies none on this device (NVIDIA's need compute capability 8.9)"
+    count = torch.cuda.device_count() if device == "cuda" else 1
+    if count < 2:
+        said["all-reduce"] = "it needs two GPUs or more, and one is seen"
+    elif not torch.cuda.nccl.is_available([torch.zeros(1, device=f"cuda:{i}") for i in range(2)]):
+        said["all-reduce"] = "this PyTorch is built without NCCL"
+    return said
 
 
 def chip_of(name: str, facts: Facts) -> Accelerator:
-    """The chip of the facts that a device's name or a user means. Raises StudyError."""
+    """The chip of the facts that a device's name or a user means. Raises MeasurementError."""
     try:
         return Chips(facts).find(name)
     except Unknown as why:
-        raise StudyError(f"calibrate --device: {why}; name it with --chip") from None
+        raise MeasurementError(f"calibrate --device: {why}; name it with --chip") from None
 
 
 def machine(torch: Any, chip: Accelerator, device: str, date: str) -> Machine:
@@ -128,18 +149,20 @@ class Stopwatch:
         self._torch, self.device, self._repeats = torch, device, repeats
         self._buffer = torch.empty(flush_bytes // 4, dtype=torch.int32, device=device)
 
-    def seconds(self, run: Callable[[], object]) -> float:
-        """Median seconds of `run`, cold in the caches."""
+    def seconds(self, run: Callable[[], object], covers: int = 1) -> float:
+        """Median seconds of `run`, cold in the caches; the buffer is overwritten `covers` times before each."""
         for _ in range(_WARM_UP):
             run()
-        return self._events(run) if self.device == "cuda" else self._clock(run)
+        return self._events(run, covers) if self.device == "cuda" else self._clock(run)
 
-    def _events(self, run: Callable[[], object]) -> float:
-        """The device is still busy with the buffer while the host queues `run`, so that launches cost nothing."""
+    def _events(self, run: Callable[[], object], covers: int) -> float:
+        """The device is still busy with the buffer while the host queues `run`, so that launches cost nothing: 0.16 ms
+        at 3.35 TB/s, enough for a few kernels, `covers` times that for a group of them on several devices."""
         cuda = self._torch.cuda
         pairs = [(cuda.Event(enable_timing=True), cuda.Event(enable_timing=True)) for _ in range(self._repeats)]
         for start, end in pairs:
-            self._buffer.zero_()
+            for _ in range(covers):
+                self._buffer.zero_()
             start.record()
             run()
             end.record()
@@ -167,10 +190,12 @@ def measure(
         ("generation_attention", _attention(torch, watch, shapes, prefill=False)),
         ("copy", _copy(torch, watch, shapes)),
     ]
-    if device == "cuda" and torch.cuda.device_count() > 1:
+    if "all-reduce" not in left_out(torch, device):
         parts.append(("nccl", _all_reduce(torch, watch, shapes)))
     made: dict[str, list[dict[str, Any]]] = {}
     with torch.inference_mode():
+        if device == "cuda":
+            _spin_up(torch)
         for i, (name, rows) in enumerate(parts):
             if progress is not None:
                 progress(name.replace("_", " "), i / len(parts))
@@ -178,34 +203,48 @@ def measure(
     return made
 
 
+def _spin_up(torch: Any) -> None:
+    """Half a second or so of products, so that an idle device has raised its clocks before the first figure."""
+    x = torch.randn(4096, 4096, device="cuda", dtype=torch.bfloat16)
+    for _ in range(_SPIN_UP):
+        torch.nn.functional.linear(x, x)
+    torch.cuda.synchronize()
+
+
 def _gemm(torch: Any, watch: Stopwatch, shapes: Shapes) -> Iterator[dict[str, Any]]:
-    fp8 = _has_fp8(torch, watch.device)
+    fp8 = _fp8_type(torch, watch.device)
+    one = torch.ones((), device=watch.device)
     for n, k in product(shapes.n, shapes.k):
-        weight = torch.randn(n, k, device=watch.device).to(torch.bfloat16)
-        weight8 = weight.to(torch.float8_e4m3fn).t() if fp8 else None
+        weight = torch.randn(n, k, device=watch.device, dtype=torch.bfloat16)
+        weight8 = weight.to(fp8).t() if fp8 is not None else None  # (k, n), a column after another
         for m in shapes.m:
-            x = torch.randn(m, k, device=watch.device).to(torch.bfloat16)
+            x = torch.randn(m, k, device=watch.device, dtype=torch.bfloat16)
             shape = {"m": m, "n": n, "k": k}
             taken = watch.seconds(lambda x=x, w=weight: torch.nn.functional.linear(x, w))  # type: ignore[misc]
             yield {"kernel_source": "cublas", "gemm_dtype": "bfloat16", **shape, "latency": taken * 1e3}
             if weight8 is not None:
-                taken = watch.seconds(lambda x=x, w=weight8: _fp8(torch, x, w))  # type: ignore[misc]
+                taken = watch.seconds(lambda x=x, w=weight8: _fp8(torch, x, w, one))  # type: ignore[misc]
                 yield {"kernel_source": "cublaslt", "gemm_dtype": "fp8", **shape, "latency": taken * 1e3}
 
 
-def _fp8(torch: Any, x: Any, weight: Any) -> Any:
-    """A bf16 input is cast to fp8, scale 1, and multiplied."""
-    one = torch.ones((), device=x.device)
-    return torch._scaled_mm(x.to(torch.float8_e4m3fn), weight, scale_a=one, scale_b=one, out_dtype=torch.bfloat16)
+def _fp8(torch: Any, x: Any, weight: Any, one: Any) -> Any:
+    """A bf16 input is cast to fp8, scale 1, and multiplied, partial sums as the tensor cores keep them: the engines'
+    kernels for fp8 do so too."""
+    return torch._scaled_mm(
+        x.to(weight.dtype), weight, scale_a=one, scale_b=one, out_dtype=torch.bfloat16, use_fast_accum=True
+    )
 
 
-def _has_fp8(torch: Any, device: str) -> bool:
-    try:
-        x = torch.ones(16, 16, dtype=torch.bfloat16, device=device)
-        _fp8(torch, x[:1], x.to(torch.float8_e4m3fn).t())
-    except (RuntimeError, AttributeError, NotImplementedError):
-        return False
-    return True
+def _fp8_type(torch: Any, device: str) -> Any:
+    """The fp8 in which the device multiplies: e4m3fn, on AMD's CDNA 3 e4m3fnuz; None for none."""
+    for name in ("float8_e4m3fn", "float8_e4m3fnuz"):
+        try:
+            x = torch.ones(16, 16, dtype=torch.bfloat16, device=device)
+            _fp8(torch, x[:1], x.to(getattr(torch, name)).t(), torch.ones((), device=device))
+        except (RuntimeError, AttributeError, TypeError, ValueError):  # NotImplementedError is a RuntimeError
+            continue
+        return getattr(torch, name)
+    return None
 
 
 def _attention(torch: Any, watch: Stopwatch, shapes: Shapes, *, prefill: bool) -> Iterator[dict[str, Any]]:
@@ -221,17 +260,24 @@ def _attention(torch: Any, watch: Stopwatch, shapes: Shapes, *, prefill: bool) -
         def tensor(count: int, tokens: int, batch: int = batch, size: int = size) -> Any:
             return torch.randn(batch, count, tokens, size, device=watch.device, dtype=torch.bfloat16)
 
-        q, k, v = tensor(heads, length if prefill else 1), tensor(kv_heads, length), tensor(kv_heads, length)
+        try:
+            q, k, v = tensor(heads, length if prefill else 1), tensor(kv_heads, length), tensor(kv_heads, length)
+        except torch.OutOfMemoryError:  # a small device measures what it has room for
+            continue
 
         def run(q: Any = q, k: Any = k, v: Any = v, grouped: bool = heads != kv_heads) -> Any:
             attend = torch.nn.functional.scaled_dot_product_attention
             return attend(q, k, v, is_causal=prefill, enable_gqa=grouped)
 
+        try:
+            taken = watch.seconds(run)
+        except torch.OutOfMemoryError:  # without a fused kernel the scores take room, too
+            continue
         yield {
             "kernel_source": "scaled_dot_product_attention", "batch_size": batch, "isl": length if prefill else 1,
             "num_heads": heads, "num_key_value_heads": kv_heads, "head_dim": size, "beam_width": 1,
             "attn_dtype": "bfloat16", "kv_cache_dtype": "bfloat16", "step": 0 if prefill else length - 1,
-            "window_size": 0, "latency": watch.seconds(run) * 1e3,
+            "window_size": 0, "latency": taken * 1e3,
         }  # fmt: skip
 
 
@@ -244,11 +290,12 @@ def _copy(torch: Any, watch: Stopwatch, shapes: Shapes) -> Iterator[dict[str, An
 
 
 def _all_reduce(torch: Any, watch: Stopwatch, shapes: Shapes) -> Iterator[dict[str, Any]]:
-    """NCCL's, from one process, which sees all GPUs; the first GPU's events count."""
+    """NCCL's, from one process, which sees all GPUs: a group of launches, each on its GPU's current stream. The events
+    of the first GPU count; the others wait in the kernel until it is there."""
     ranks = [2**i for i in range(1, 5) if 2**i <= torch.cuda.device_count()]
     for count, size in product(ranks, shapes.message_bytes):
         vectors = [torch.zeros(size // _HALF_BYTES, dtype=torch.half, device=f"cuda:{i}") for i in range(count)]
-        taken = watch.seconds(lambda v=vectors: torch.cuda.nccl.all_reduce(v))  # type: ignore[misc]
+        taken = watch.seconds(lambda v=vectors: torch.cuda.nccl.all_reduce(v), _REDUCE_COVERS)  # type: ignore[misc]
         yield {
             "op_name": "all_reduce", "kernel_source": "NCCL", "nccl_dtype": "half", "num_gpus": count,
             "message_size": size // _HALF_BYTES, "latency": taken * 1e3,

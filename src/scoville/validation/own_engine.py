@@ -83,7 +83,7 @@ def calibrate(
 ) -> Calibration:
     """Fit a correction to the rows of one engine family and chip, starting from the family's preset.
 
-    Raises StudyError where none of them can be predicted and counts.
+    Raises MeasurementError where none of them can be predicted and counts.
     """
     mine = (r for r in table.mapped if (r.setting.engine, r.setting.accelerator) == (family, accelerator))
     part = replace(table, rows=tuple(mine))

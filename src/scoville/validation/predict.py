@@ -26,6 +26,7 @@ from scoville.validation.rows import Setting
 
 Compile = Callable[[Accelerator, Facts, OperatorTable, EngineSettings], Engine]
 _LONGEST_FIRST_UNIT_TOKENS = 256
+_SPREAD_FRAC = 0.1  # of fixed answer lengths either way, about that of InferenceX's: a judgement, not fitted
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,16 +158,23 @@ def _work(s: Setting) -> float:
 
 
 def requests(setting: Setting) -> Trace:
-    """The requests of a run, all waiting at its start; lengths are drawn with the same seed for every setting."""
+    """The requests of a run, all waiting at its start; lengths are drawn with the same seed for every setting.
+
+    Where all answers of a closed loop have one length, simulated ones end in the same step, their successors' prompts
+    share a step, and so on for ever: a lockstep that no real loop keeps, since clients, network and tokenizer take
+    their time. Answers are spread about that length instead, by `_SPREAD_FRAC` either way with the same mean.
+    """
     n = setting.requests_count
     random = np.random.default_rng(0)
 
-    def drawn(longest: int) -> NDArray[np.int32]:
-        shortest = max(1, int(np.ceil(setting.shortest_frac * longest)))
-        return random.integers(shortest, longest, n, dtype=np.int32, endpoint=True)
+    def drawn(shortest: float, longest: float) -> NDArray[np.int32]:
+        return random.integers(max(1, int(np.ceil(shortest))), int(longest), n, dtype=np.int32, endpoint=True)
 
-    given, made = drawn(setting.input_tokens), drawn(setting.output_tokens)
-    return Trace("the row's requests", "", np.zeros(n), given, made)
+    least, made = setting.shortest_frac, setting.output_tokens
+    given = drawn(least * setting.input_tokens, setting.input_tokens)
+    step = int(_SPREAD_FRAC * made) if least == 1 and setting.concurrency is not None else 0
+    answers = drawn(made - step, made + step) if step else drawn(least * made, made)
+    return Trace("the row's requests", "", np.zeros(n), given, answers)
 
 
 def run(setting: Setting, deployments: Deployments) -> Predicted:

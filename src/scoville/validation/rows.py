@@ -5,20 +5,21 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from scoville.errors import StudyError
+from scoville.errors import DeploymentError, MeasurementError, ModelError
 from scoville.facts import Facts
 from scoville.transformer import Architecture, load, names
 from scoville.transformer.architecture import FORMATS
 from scoville.transformer.step import Parallelism, Precision
-from scoville.validation.conventions import Convention, convention
+from scoville.validation.conventions import Convention, Run, convention
 from scoville.validation.names import (
     Chips,
     Unknown,
+    cache_format,
     concurrency,
     engine_family,
     model_key,
@@ -35,12 +36,15 @@ COLUMNS = (
     "hardware", "n_chips", "model", "precision", "engine", "parallelism", "input_tokens", "output_tokens",
     "batch_or_concurrency", "metric", "value",
 )  # fmt: skip
+_MOST_TOKENS, _MOST_CHIPS, _MOST_REQUESTS, _MOST_USERS = 1 << 24, 1 << 17, 1 << 20, 1 << 16
 _METRIC = re.compile(
     r"(?:(?P<statistic>mean|avg|average|median|p50)_)?(?P<what>ttft|tpot|itl)(?:_(?P<late>mean|avg|median|p50))?"
     r"_(?P<unit>ms|s|us)"
 )
 _UNIT_S = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
-_THROUGHPUT = re.compile(r"output_(?:tokens_per_s|tok_per_s|throughput|tps)(?:_total)?(?P<each>_per_(?:gpu|chip))?")
+_THROUGHPUT = re.compile(
+    r"output_(?:tokens_per_s|tok_per_s|throughput|tput|tps)(?:_total)?(?P<each>_per_(?:gpu|chip))?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ class Setting:
     requests_count      requests of the run
     shortest_frac       lengths are drawn evenly from so much of the nominal ones up to them
     token_budget        of the engine; None: its family's own
-    late_tokens         tokens of an answer before the first one that its client sees
+    late_tokens         times per token by which a client sees the first token late (conventions.Launch)
     """
 
     accelerator: str
@@ -67,6 +71,13 @@ class Setting:
     shortest_frac: float
     token_budget: int | None = None
     late_tokens: int = 0
+
+    @property
+    def run(self) -> Run:
+        """What tells how the engine was started."""
+        p = self.parallelism
+        lengths = self.input_tokens, self.output_tokens
+        return Run(self.engine, self.accelerator, self.model, self.precision.weights, lengths, p.tensor)
 
     @property
     def chips_count(self) -> int:
@@ -133,57 +144,60 @@ def read(path: Path, facts: Facts, own_models: Mapping[str, str] | None = None) 
 
     A bundled table is Parquet.
 
-    `own_models` gives a config.json for a model's name. Raises StudyError naming file, line and column of what is
-    missing or no number, and ModelError for a config that cannot be read.
+    `own_models` gives a config.json for a model's name. A row with a number or word that cannot be read does not map;
+    the others do. Raises MeasurementError for a file that is no such table, naming the column that is missing, and
+    ModelError for a config of `own_models` that cannot be read.
     """
     from scoville.validation.bundled import lines as bundled_lines  # so that bundled.py can be run as a module
 
     mapper = _Mapper(facts, own_models or {})
-    lines = bundled_lines(path) if path.suffix == ".parquet" else _lines(path)
-    rows = tuple(mapper.mapped(path, line, words) for line, words in lines)
+    lines: Iterable[tuple[int, Mapping[str, str] | str]] = (
+        bundled_lines(path) if path.suffix == ".parquet" else _lines(path)
+    )
+    rows = tuple(mapper.mapped(line, words) for line, words in lines)
     if not rows:
-        raise StudyError(f"{path}:2: there are no rows; expected one measured figure a row")
+        raise MeasurementError(f"{path}:2: there are no rows; expected one measured figure a row")
     return Table(path, rows, mapper.architectures)
 
 
-def _lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+def _lines(path: Path) -> Iterator[tuple[int, dict[str, str] | str]]:
+    """Line and words by column, or why the line has none. Raises MeasurementError."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.reader(file, strict=True)
             header = [name.strip() for name in next(rows, [])]
             missing = [name for name in COLUMNS if name not in header]
             if missing:
-                raise StudyError(f"{path}:1: column {missing[0]} is missing; expected {', '.join(COLUMNS)}")
+                raise MeasurementError(f"{path}:1: column {missing[0]} is missing; expected {', '.join(COLUMNS)}")
             for cells in rows:
-                if not any(cell.strip() for cell in cells):
-                    continue
-                if len(cells) != len(header):
-                    raise StudyError(
-                        f"{path}:{rows.line_num}: has {len(cells)} cells; expected {len(header)}, one a column"
-                    )
-                yield rows.line_num, dict(zip(header, (c.strip() for c in cells), strict=True))
+                if len(cells) != len(header) and any(map(str.strip, cells)):
+                    yield rows.line_num, f"the row has {len(cells)} cells; expected {len(header)}, one a column"
+                elif any(map(str.strip, cells)):
+                    yield rows.line_num, dict(zip(header, map(str.strip, cells), strict=True))
     except UnicodeDecodeError:
-        raise StudyError(f"{path}: is not UTF-8 text; expected a CSV file") from None
+        raise MeasurementError(f"{path}: is not UTF-8 text; expected a CSV file") from None
     except csv.Error as error:
-        raise StudyError(f"{path}:{rows.line_num}: is no CSV ({error})") from None
+        raise MeasurementError(f"{path}:{rows.line_num}: is no CSV ({error})") from None
     except OSError as error:
-        raise StudyError(f"{path}: cannot be read ({error.strerror})") from None
+        raise MeasurementError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def _number(path: Path, line: int, words: Mapping[str, str], column: str, expected: str) -> float:
+def _number(words: Mapping[str, str], column: str, expected: str) -> float:
+    """A number above 0, thousands with or without commas. Raises Unknown."""
     try:
-        value = float(words[column])
+        value = float(re.sub(r"(?<=\d),(?=\d{3})", "", words[column]))
     except ValueError:
         value = math.nan
     if not (math.isfinite(value) and value > 0):
-        raise StudyError(f"{path}:{line}: {column} is '{words[column]}'; expected {expected}")
+        raise Unknown(f"{column} is '{words[column]}'; expected {expected}")
     return value
 
 
-def _count(path: Path, line: int, words: Mapping[str, str], column: str) -> int:
-    value = _number(path, line, words, column, "an integer >= 1")
-    if value != int(value):
-        raise StudyError(f"{path}:{line}: {column} is '{words[column]}'; expected an integer >= 1")
+def _count(words: Mapping[str, str], column: str, most: int = _MOST_TOKENS) -> int:
+    """An integer from 1. Raises Unknown."""
+    value = _number(words, column, f"an integer from 1 to {most:,}")
+    if value != int(value) or value > most:
+        raise Unknown(f"{column} is '{words[column]}'; expected an integer from 1 to {most:,}")
     return int(value)
 
 
@@ -202,26 +216,24 @@ class _Mapper:
             self.architectures[name] = load(name)
         return self.architectures[name]
 
-    def mapped(self, path: Path, line: int, words: Mapping[str, str]) -> Measured | Unmapped:
-        value = _number(path, line, words, "value", "a number above 0")
-        given, made = (_count(path, line, words, c) for c in ("input_tokens", "output_tokens"))
-        chips = _count(path, line, words, "n_chips") if words["n_chips"] else None
-        requests = _count(path, line, words, "requests") if words.get("requests") else None
+    def mapped(self, line: int, words: Mapping[str, str] | str) -> Measured | Unmapped:
+        if isinstance(words, str):
+            return Unmapped(line, words, {})
         try:
+            value = _number(words, "value", "a number above 0")
             metric, median, scale, each = _metric(words["metric"])
-            how = convention(words)
-            setting = self._setting(words, given, made, chips, how)
-            if requests is not None:
-                setting = replace(setting, requests_count=requests)
-        except Unknown as why:
+            setting = self._setting(words, convention(words))
+        except (Unknown, DeploymentError, ModelError) as why:
             return Unmapped(line, str(why), words)
         if each:
             scale *= setting.chips_count
-        if metric == "tpot" and made < 2:
+        if metric == "tpot" and setting.output_tokens < 2:
             return Unmapped(line, "an answer of one token has no time per token after the first", words)
-        return Measured(line, setting, metric, median, value * scale, _MEASURES[metric], words, how.name)
+        return Measured(line, setting, metric, median, value * scale, _MEASURES[metric], words, convention(words).name)
 
-    def _setting(self, words: Mapping[str, str], given: int, made: int, chips: int | None, how: Convention) -> Setting:
+    def _setting(self, words: Mapping[str, str], how: Convention) -> Setting:
+        given, made = (_count(words, column) for column in ("input_tokens", "output_tokens"))
+        chips = _count(words, "n_chips", _MOST_CHIPS) if words["n_chips"] else None
         chip = self._chips.find(words["hardware"])
         if chip.missing:
             raise Unknown(f"{chip.id} cannot be timed, because nobody has published: {', '.join(chip.missing)}")
@@ -231,9 +243,13 @@ class _Mapper:
         model = self._load(name)
         engine = engine_family(words["engine"])
         formats = precision(words["precision"], model, chip, engine)
-        launch = how.launch(engine, chip.id, formats.weights)
         spreads = spread(words["parallelism"], chips, model, attention_dp=how.attention_dp)
+        tensor = spreads.parallelism.tensor
+        launch = how.launch(Run(engine, chip.id, name, formats.weights, (given, made), tensor))
         users = concurrency(words["batch_or_concurrency"])
+        requests = _count(words, "requests", _MOST_REQUESTS) if words.get("requests") else None
+        if users is not None and users > _MOST_USERS:
+            raise Unknown(f"batch_or_concurrency is {users:,}; expected at most {_MOST_USERS:,}")
         return Setting(
             accelerator=chip.id,
             model=name,
@@ -244,7 +260,7 @@ class _Mapper:
             input_tokens=given,
             output_tokens=made,
             concurrency=users,
-            requests_count=how.requests_count(given, made, users),
+            requests_count=requests or how.requests_count(given, made, users),
             shortest_frac=how.shortest_frac,
             token_budget=launch.token_budget,
             late_tokens=launch.late_tokens,
@@ -253,10 +269,11 @@ class _Mapper:
 
 def _cache_format(words: Mapping[str, str]) -> str:
     """The format of the KV cache that a row gives, "" for none. Raises Unknown."""
-    name = {"auto": "", "fp16": "bf16", "fp8_e4m3": "fp8"}.get(words.get("kv", ""), words.get("kv", ""))
+    said = words.get("kv", "").lower()
+    name = {"auto": "", "fp16": "bf16", "bfloat16": "bf16", "float16": "bf16", "fp8_e4m3": "fp8"}.get(said, said)
     if name and name not in FORMATS:
-        raise Unknown(f"kv '{name}' is no format of a cache; known: {', '.join(FORMATS)}")
-    return name
+        raise Unknown(f"kv '{words['kv']}' is no format of a cache; known: {', '.join(FORMATS)}")
+    return name or cache_format(words["precision"])
 
 
 def _metric(name: str) -> tuple[Metric, bool, float, bool]:

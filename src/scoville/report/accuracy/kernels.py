@@ -48,6 +48,7 @@ def _collective(key: Mapping[str, Any], rows: pl.DataFrame) -> Array:
     return times.seconds(key["kind"], rows["ranks"].to_numpy(), rows["payload_bytes"].to_numpy())
 
 
+MEDIAN_FRAC, MEAN_FRAC = 0.05, 0.08
 _HEADS = ("phase", "query", "cache", "window", "head_dim", "heads", "kv_heads")
 # What a line of the page is of, the file, what the rows of one call share, the column of the time, and the call.
 _PARTS: tuple[tuple[str, str, tuple[str, ...], str, Callable[[Mapping[str, Any], pl.DataFrame], Array]], ...] = (
@@ -112,4 +113,5 @@ def by_chip() -> str:
 
 
 def _both(score: Mapping[str, Any]) -> str:
-    return f"{percent(score['median'])} / {percent(score['mean'])} ({score['len']:,})"
+    missed = "" if score["median"] <= MEDIAN_FRAC and score["mean"] <= MEAN_FRAC else " **missed**"
+    return f"{percent(score['median'])} / {percent(score['mean'])} ({score['len']:,}){missed}"

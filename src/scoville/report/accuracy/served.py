@@ -18,7 +18,7 @@ from scoville.validation.rows import Table
 from scoville.validation.scores import WITHIN_FRAC, score
 
 HOPPER = ("h100-sxm", "h200-sxm")
-FITTED = ("sequence_s",)  # the number of a correction that the engine presets have from served runs
+FITTED = ("sequence_s", "request_s")  # the numbers of a correction that the engine presets have from served runs
 _WORST_ROWS = 10
 _NO_CAUSE = "no cause found"
 
@@ -132,11 +132,15 @@ def _met(target: Target, rows: Sequence[Scored]) -> str:
 
 def _fitted(of: Served) -> str:
     rows = [
-        [family, str(c.rows_count), f"{c.sequence_s * 1e6:.3g} ± {c.errors[NAMES.index('sequence_s')] * 1e6:.2g}"]
+        [family, str(c.rows_count), _fit(c, "sequence_s", 1e6), _fit(c, "request_s", 1e3)]
         for family, c in sorted(of.corrections.items())
     ]
-    known = table(("engine family", "rows", "us a sampled token"), rows)
+    known = table(("engine family", "rows", "us a sampled token", "ms a request"), rows)
     return f"Fitted to all rows of a family, with its standard error:\n\n{known}"
+
+
+def _fit(c: Correction, name: str, per_s: float) -> str:
+    return f"{getattr(c, name) * per_s:.3g} ± {c.errors[NAMES.index(name)] * per_s:.2g}"
 
 
 def group_rows(target: Target, rows: Sequence[Scored]) -> dict[Group, list[Scored]]:
