@@ -21,6 +21,8 @@ Counts = NDArray[np.int64]
 _TOUCHING_MM = 1e-6
 _NARROWEST_MM = 1e-9
 _AT_ONCE = 4096
+_SIZES_AT_ONCE = 256
+_ANY = np.iinfo(np.int64).max
 
 
 def gross_dies(
@@ -35,26 +37,28 @@ def gross_dies(
     if not ((width > 0).all() and (height > 0).all()):
         raise ValueError("a die's width and height must be positive")
     sizes, back = np.unique(np.stack([width.ravel(), height.ravel()]), axis=1, return_inverse=True)
-    found = [
-        _most(sizes[0, i : i + 256], sizes[1, i : i + 256], scribe_mm, wafer_mm / 2 - edge_mm)
-        for i in range(0, sizes.shape[1], 256)
-    ]
-    return np.concatenate(found)[back].reshape(width.shape) if found else np.zeros(width.shape, np.int64)
+    any_count = np.zeros(sizes.shape[1], np.int64), np.full(sizes.shape[1], _ANY)
+    return _most(sizes[0], sizes[1], scribe_mm, wafer_mm / 2 - edge_mm, *any_count)[back].reshape(width.shape)
 
 
-def _most(width: Floats, height: Floats, scribe: float, radius: float) -> Counts:
-    """The largest count of each die size, shape (n,), by branch and bound over the grid's vertical offset.
+def _most(width: Floats, height: Floats, scribe: float, radius: float, least: Counts, most: Counts) -> Counts:
+    """The largest count of each die size, all shapes (n,), by branch and bound over the grid's vertical offset.
+
+    It is known to lie between `least` and `most`.
 
     At one vertical offset the best horizontal one is found exactly (`_best_across`). Over a span of vertical offsets no
     row is longer than at the end of the span where the row lies nearest to the middle; the count with every row that
     long bounds the span, and a span whose bound does not pass the best count found is dropped. By symmetry offsets up
     to half a pitch suffice.
     """
+    if len(width) > _SIZES_AT_ONCE:
+        parts = [slice(i, i + _SIZES_AT_ONCE) for i in range(0, len(width), _SIZES_AT_ONCE)]
+        return np.concatenate([_most(width[p], height[p], scribe, radius, least[p], most[p]) for p in parts])
     radius += _TOUCHING_MM
     pitch = height + scribe
     rows = int(np.ceil(radius / pitch.min())) + 1 if len(pitch) else 0
     k = np.arange(-rows, rows + 1)
-    best = np.zeros(len(width), np.int64)
+    best = least.copy()
     die = np.repeat(np.arange(len(width)), 8)
     step = np.tile(np.arange(8), len(width)) / 8
     low, high = step * pitch[die] / 2, (step + 1 / 8) * pitch[die] / 2
@@ -73,7 +77,8 @@ def _most(width: Floats, height: Floats, scribe: float, radius: float) -> Counts
     while len(die):
         middle = (low + high) / 2
         np.maximum.at(best, die, count(die, middle, middle))
-        open_ = (count(die, low, high) > best[die]) & (high - low > _NARROWEST_MM)
+        open_ = (best < most)[die] & (high - low > _NARROWEST_MM)
+        open_[open_] = count(die[open_], low[open_], high[open_]) > best[die[open_]]
         die, low, middle, high = die[open_], low[open_], middle[open_], high[open_]
         die, low, high = np.tile(die, 2), np.concatenate([low, middle]), np.concatenate([middle, high])
     return best
@@ -148,11 +153,11 @@ class _Ladder:
         self._outline, self._wafer = outline, (scribe_mm, edge_mm, wafer_mm)
         self._areas, self._counts = np.empty(0), np.empty(0, np.int64)
 
-    def _compute(self, areas: Floats) -> None:
-        """Compute these and forget what lies inside a run of equal counts."""
+    def _compute(self, areas: Floats, least: Counts, most: Counts) -> None:
+        """Compute these, known to lie between two counts, and forget what lies inside a run of equal counts."""
         scribe, edge, wafer = self._wafer
         width, height = self._outline.sides_mm(areas)
-        counts = gross_dies(width, height, scribe_mm=scribe, edge_mm=edge, wafer_mm=wafer)
+        counts = _most(width, height, scribe, wafer / 2 - edge, least, most)
         every = np.concatenate([self._areas, areas])
         order = np.argsort(every)
         every, counts = every[order], np.concatenate([self._counts, counts])[order]
@@ -163,9 +168,12 @@ class _Ladder:
     def at(self, areas: Floats) -> Counts:
         if not len(areas):
             return np.empty(0, np.int64)
+        if not areas.min() > 0:
+            raise ValueError("a die's area must be positive")
         ends = np.array([areas.min(), areas.max()])
         if not len(self._areas) or ends[0] < self._areas[0] or ends[1] > self._areas[-1]:
-            self._compute(np.setdiff1d(ends, self._areas))
+            new = np.setdiff1d(ends, self._areas)
+            self._compute(new, np.zeros(len(new), np.int64), np.full(len(new), _ANY))
         while True:
             right = np.searchsorted(self._areas, areas)
             left = np.maximum(right - 1, 0)
@@ -177,8 +185,8 @@ class _Ladder:
             gaps = right[unknown]
             order = np.lexsort((areas[unknown], gaps))
             starts = np.flatnonzero(np.diff(gaps[order], prepend=-1))
-            sizes = np.diff(np.append(starts, len(order)))
-            self._compute(np.unique(areas[unknown][order[starts + sizes // 2]]))
+            middle = order[starts + np.diff(np.append(starts, len(order))) // 2]
+            self._compute(areas[unknown][middle], self._counts[gaps[middle]], self._counts[gaps[middle] - 1])
 
 
 @lru_cache(maxsize=64)
