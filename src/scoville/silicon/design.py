@@ -195,7 +195,8 @@ def parse_design(text: str, label: str, id: str) -> Design:
 
 
 def _reason(error: ValidationError) -> str:
-    first = error.errors()[0]
+    errors = error.errors()
+    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])  # a typing error explains a gap
     field = ".".join(str(part) for part in first["loc"])
     if first["type"] == "missing":
         return f"{field} is missing"

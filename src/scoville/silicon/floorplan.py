@@ -67,10 +67,18 @@ class Floorplan:
 
 
 def floorplan(design: Design, area: Area, technology: Technology) -> Floorplan:
-    """The floorplan of one design with central figures. Raises DesignError where blocks do not fit around the PHYs."""
+    """The floorplan of one design with central figures.
+
+    Raises DesignError where the memory PHYs do not fit the die's edge, or the slices between them.
+    """
     dies, stacks = int(design.compute_dies_count), int(design.stacks_count)
     edge = memory_edge_mm(design, technology)
     width, height = (float(side) for side in die_sides_mm(area.compute_die_mm2, technology, edge))
+    if edge > height:
+        raise DesignError(
+            f"{design.id}: the memory PHYs need {float(edge):.1f} mm of the die's long side of {height:.1f}; "
+            "fewer stacks or more dies fit"
+        )
     site_width, site_height = float(technology.stack_height_mm), float(technology.stack_width_mm)
     margin = site_width + _GAP_MM if stacks else 0.0
     pitch = max(height, math.ceil(math.ceil(stacks / dies) / 2) * (site_height + _GAP_MM)) + _GAP_MM
