@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from scoville import __version__
-from scoville.cli import calibrate, facts, model, predict, simulate, study, traffic, validate
+from scoville.cli import calibrate, claims, facts, model, predict, simulate, study, traffic, validate
 from scoville.errors import ScovilleError
 
 __all__ = ["app", "main"]
@@ -75,6 +75,7 @@ app.command(short_help="Score predictions against a table of measured runs")(val
 app.command(short_help="Correct an engine by your own measured runs, or measure this machine's kernels")(
     calibrate.calibrate
 )
+app.command(short_help="Published claims about a chip, beside what the model gives")(claims.claims)
 app.command(short_help="Figures with their ranges, sources and dates")(facts.facts)
 app.add_typer(traffic.app, name="traffic", short_help="Traces: summarise, convert, synthesise, scale to a demand")
 app.command(short_help="What a model is made of, how big it is, what a sequence of it holds")(model.model)
