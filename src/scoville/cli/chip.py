@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from scoville.facts import Facts
-    from scoville.silicon import Design
 
 
 def chip(
@@ -39,40 +35,24 @@ def chip(
     """Area, power, yield, cost, one-time cost, dates and carbon of one design, with ranges; limits refuse a bad one."""
     from scoville import facts as known
     from scoville.cli.output import console, working
-    from scoville.facts import Draws
     from scoville.report import chip as report
     from scoville.report import floorplan as picture
-    from scoville.report.folder import check as check_folder
-    from scoville.silicon import area, check, power, read_design, technology
-    from scoville.silicon import floorplan as plan
+    from scoville.report.folder import check
+    from scoville.silicon import read_design
     from scoville.silicon.accelerator import as_facts as facts_of
-    from scoville.silicon.chip import build
     from scoville.units import parse
 
     if floorplan is not None:
         picture.check(floorplan)
     if out is not None:
-        check_folder(out, report.RESULT)
+        check(out, report.RESULT)
     count = parse(volume, "count", "--volume")
     with working(f"building {design}") as now:
         book = known.load(facts or ())
         asked = read_design(design)
-        physics = technology(asked, book)
-        size = area(asked, physics)
-        uses = power(asked, physics, size)
-        check(asked, size, uses, physics)
-        made = build(asked, book, Draws(seed, samples), date=date, volume=count, seller=seller, start=start)
-        shown = report.Shown(
-            chip=made,
-            technology=physics,
-            area=size,
-            power=uses,
-            plan=plan(asked, size, physics),
-            process=_processes(asked, book),
-            file=_file(design),
-            samples_count=samples,
-            seed=seed,
-            user_facts=tuple(sorted(f.key for f in book.user_facts)),
+        file = design if design.endswith(".toml") else f"bundled design {design}"
+        shown = report.built(
+            asked, book, file, date=date, volume=count, seller=seller, start=start, samples=samples, seed=seed
         )
         text = facts_of(asked, book, date=date, volume=count, seller=seller) if as_facts or out else ""
         written: list[Path] = []
@@ -92,13 +72,3 @@ def chip(
     report.show(shown, console())
     if written:
         typer.echo(f"\nWritten: {', '.join(str(path) for path in written)}")
-
-
-def _processes(design: Design, facts: Facts) -> str:
-    """The names of the processes in words."""
-    names = [facts.subject(f"process-{p}").name for p in dict.fromkeys((design.process, design.io_process)) if p]
-    return names[0] if len(names) == 1 else f"{names[0]}, I/O on {names[1]}"
-
-
-def _file(design: str) -> str:
-    return design if design.endswith(".toml") else f"bundled design {design}"

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scoville import __version__
-from scoville.facts import Range
+from scoville.facts import Draws, Facts, Range
 from scoville.report import floorplan, sheet, wording
 from scoville.report.folder import finite, replaced
 from scoville.report.grid import Cell, Head
 from scoville.report.sheet import Row, Sheet
-from scoville.silicon import Area, Design, Floorplan, Power, Technology
+from scoville.silicon import Design, Power, Technology, area, check, power, technology
 from scoville.silicon.area import memory_bytes_per_s
-from scoville.silicon.chip import Chip
+from scoville.silicon.chip import Chip, build
 from scoville.silicon.design import Array
 from scoville.units import show as quantity
 
@@ -31,7 +31,7 @@ _PACKAGES = {"cowos-s": "CoWoS-S", "cowos-l": "CoWoS-L", "organic": "an organic 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shown:
-    """A chip with what only its central figures give: technology, areas, power and where everything stands.
+    """A chip with what only its central figures give: technology and power.
 
     `process` are the names of the processes in words, `file` is where the design came from, `samples_count` and `seed`
     are of the ranges.
@@ -39,14 +39,42 @@ class Shown:
 
     chip: Chip
     technology: Technology
-    area: Area
     power: Power
-    plan: Floorplan
     process: str
     file: str
     samples_count: int
     seed: int
     user_facts: tuple[str, ...] = ()
+
+
+def built(
+    design: Design,
+    facts: Facts,
+    file: str,
+    *,
+    date: str,
+    volume: float,
+    seller: str,
+    start: str,
+    samples: int,
+    seed: int,
+) -> Shown:
+    """The chip of one design, ready to be shown; the keywords are those of `build`. Raises DesignError as it does."""
+    physics = technology(design, facts)
+    size = area(design, physics)
+    uses = power(design, physics, size)
+    check(design, size, uses, physics)
+    names = [facts.subject(f"process-{p}").name for p in dict.fromkeys((design.process, design.io_process)) if p]
+    return Shown(
+        chip=build(design, facts, Draws(seed, samples), date=date, volume=volume, seller=seller, start=start),
+        technology=physics,
+        power=uses,
+        process=", I/O on ".join(names),
+        file=file,
+        samples_count=samples,
+        seed=seed,
+        user_facts=tuple(sorted(f.key for f in facts.user_facts)),
+    )
 
 
 def show(shown: Shown, console: Console) -> None:
@@ -243,14 +271,14 @@ def drawing(shown: Shown) -> str:
     for blocks, count in ((c.area, d.compute_dies_count), (c.io_area, d.io_dies_count)):
         for name, r in blocks.items():
             mm2[name] = mm2.get(name, 0.0) + _one(count) * r.central
-    dies = [f"{r.kind} {r.width_mm:.1f} x {r.height_mm:.1f} mm" for r in shown.plan.rectangles if not r.inside]
+    dies = [f"{r.kind} {r.width_mm:.1f} x {r.height_mm:.1f} mm" for r in c.floorplan.rectangles if not r.inside]
     named = [f"{dies.count(words)} x {words}" if dies.count(words) > 1 else words for words in dict.fromkeys(dies)]
     carrier = c.figures["interposer"].central
-    if carrier < shown.plan.width_mm * shown.plan.height_mm:
+    if carrier < c.floorplan.width_mm * c.floorplan.height_mm:
         carrier = 0.0  # the model's share for the interposer is less than this arrangement takes
     around = f"outline: interposer of {wording.plain(carrier)} mm2" if carrier > 0 else "outline: 1 mm beyond them"
     return floorplan.draw(
-        shown.plan,
+        c.floorplan,
         drawing_title(d, mm2),
         f"From above, to scale: {'; '.join([*named, around])}",
         mm2,
@@ -288,7 +316,7 @@ def record(shown: Shown) -> dict[str, Any]:
     for name in ("figures", "area", "io_area", "power", "cost", "nre", "carbon"):
         found[name] = {key: asdict(r) for key, r in getattr(c, name).items()}
     found["milestones"] = {name: list(months) for name, months in c.milestones.items()}
-    found["floorplan"] = asdict(shown.plan)
+    found["floorplan"] = asdict(c.floorplan)
     found["notes"] = list(c.notes)
     found["user_facts"] = list(shown.user_facts)
     made: dict[str, Any] = finite(found)

@@ -1,9 +1,10 @@
 """The answer of a search: tables, charts, page and files.
 
-`show` prints it, `write` makes a folder of it.
+`show` prints it, `write` makes a folder of it; `winner` is the design that both are about.
 """
 
 from scoville.report.designs.sheets import show
-from scoville.report.designs.write import RESULT, write
+from scoville.report.designs.wording import winner
+from scoville.report.designs.write import RESULT, Extras, write
 
-__all__ = ["RESULT", "show", "write"]
+__all__ = ["RESULT", "Extras", "show", "winner", "write"]

@@ -11,7 +11,7 @@ from scoville.report.charts.regret import words as regret_words
 from scoville.report.designs import wording as said
 from scoville.report.grid import Cell, Head
 from scoville.report.sheet import Row, Sheet
-from scoville.search.answer import Answer, Finalist, Share
+from scoville.search.answer import Answer, Finalist
 from scoville.search.deployed import Deployed
 from scoville.units import to_unit
 
@@ -47,9 +47,8 @@ def parts(answer: Answer) -> list[RenderableType]:
 def sheets(answer: Answer) -> tuple[Sheet, ...]:
     """Every table that the answer has something for, in order."""
     made = (
-        tried(answer), beside(answer), best(answer), area(answer), unit(answer), nre(answer), finalists(answer),
-        front(answer), marginals(answer), parameters(answer), shifts(answer), regrets(answer), reuse(answer),
-        supply(answer),
+        tried(answer), beside(answer), finalists(answer), best(answer), front(answer), marginals(answer),
+        parameters(answer), shifts(answer), regrets(answer), reuse(answer), supply(answer),
     )  # fmt: skip
     return tuple(s for s in made if s.rows)
 
@@ -129,38 +128,7 @@ def best(answer: Answer) -> Sheet:
         *((Row("I/O die", (Cell(f"{wording.plain(made.io_die_mm2)} mm2"),)),) if made.io_die_mm2 > 0 else ()),
         Row("TDP", (Cell(f"{wording.plain(made.tdp_w)} W"),)),
     ]
-    below = ("Its design file, its facts for every other command and its floorplan are written beside the report.",)
-    return Sheet("The best design", made.name, "", (Head("", "", numeric=False),), tuple(rows), below)
-
-
-def area(answer: Answer) -> Sheet:
-    """Where its area goes, all dies together."""
-    return _shares("Area of its dies", said.winner(answer).area, "mm2", "all dies")
-
-
-def unit(answer: Answer) -> Sheet:
-    """What one chip costs to make and to buy."""
-    return _shares("What one chip costs", said.winner(answer).unit, "USD", "price of a chip")
-
-
-def nre(answer: Answer) -> Sheet:
-    """The one-time cost."""
-    made = said.winner(answer)
-    found = _shares("One-time cost (NRE)", made.nre, "MUSD", "all of it")
-    if not made.volume_count > 0 or not found.rows:
-        return found
-    each = wording.digits(made.nre_usd / made.volume_count)
-    below = (f"{each} USD for each of {made.volume_count:,.0f} chips.",)
-    return Sheet(found.title, found.measure, found.first, found.heads, found.rows, below)
-
-
-def _shares(title: str, shares: tuple[Share, ...], unit: str, total: str) -> Sheet:
-    known = [(s.name, Range(s.value, s.value, s.value, s.measure)) for s in shares]
-    if not known:
-        return Sheet(title, "", "", (), ())
-    value = sum(s.value for s in shares)
-    whole = Range(value, value, value, shares[0].measure)
-    return sheet.breakdown(title, "", known, (total, whole), unit)
+    return Sheet("The best design", made.name, "", (Head("", "", numeric=False),), tuple(rows))
 
 
 def finalists(answer: Answer) -> Sheet:

@@ -11,6 +11,8 @@ from typing import Any
 
 from scoville.report import floorplan, theme
 from scoville.report import page as pages
+from scoville.report.chip import Shown, drawing
+from scoville.report.chip import sheets as chip_sheets
 from scoville.report.designs import sheets
 from scoville.report.designs import wording as said
 from scoville.report.designs.charts import charts
@@ -25,9 +27,9 @@ DESIGN, FACTS = "design.toml", "facts.toml"
 
 @dataclass(frozen=True, slots=True)
 class Extras:
-    """What the report has beside the answer: the best design's floorplan as SVG, and its facts file."""
+    """What the report has beside the answer: the best design as a chip, and its facts file."""
 
-    drawing: str
+    best: Shown
     facts: str
 
 
@@ -51,17 +53,19 @@ def write(answer: Answer, extras: Extras, folder: Path, script: Script | None = 
         for name, text in ((DESIGN, said.winner(answer).text), (FACTS, extras.facts)):
             (new / name).write_text(text, encoding="utf-8", newline="\n")
             names.append(name)
+        drawn = drawing(extras.best)
         for name in ("floorplan.svg", "floorplan.png"):
-            floorplan.write(extras.drawing, new / name)
+            floorplan.write(drawn, new / name)
             names.append(name)
         ready = script or stack.enter_context(Script())
-        text = page(answer, extras, specs, ready.text())
+        text = page(answer, extras.best, drawn, specs, ready.text())
         (new / "report.html").write_text(text, encoding="utf-8", newline="\n")
     return [folder / name for name in ("report.html", *names)]
 
 
-def page(answer: Answer, extras: Extras, specs: dict[str, dict[str, Any]], bundle: str) -> str:
-    """The whole page as HTML; everything from the answer is escaped."""
+def page(answer: Answer, best: Shown, drawn: str, specs: dict[str, dict[str, Any]], bundle: str) -> str:
+    """The whole page as HTML, with the best design's floorplan `drawn` as SVG; everything else is escaped."""
+    sections = [s for s in _sections(answer, best) if s.drawing or s.sheets or any(name in specs for name in s.charts)]
     return pages.rendered(
         "designs/page.html.j2",
         specs,
@@ -70,21 +74,23 @@ def page(answer: Answer, extras: Extras, specs: dict[str, dict[str, Any]], bundl
         headline=answer.findings[0] if answer.findings else answer.title,
         findings=answer.findings[1:],
         circumstances=said.circumstances(answer),
-        sections=[s for s in _sections(answer) if s.drawing or s.sheets or any(name in specs for name in s.charts)],
-        drawing=extras.drawing,
+        sections=[
+            s for s in _sections(answer, best) if s.drawing or s.sheets or any(name in specs for name in s.charts)
+        ],
+        drawing=drawn,
         command=f"scoville design {shlex.quote(answer.space_file)}",
     )
 
 
-def _sections(answer: Answer) -> tuple[_Section, ...]:
+def _sections(answer: Answer, best: Shown) -> tuple[_Section, ...]:
     def section(title: str, *made: Sheet, charts: Sequence[str] = (), drawing: bool = False) -> _Section:
         return _Section(title, tuple(s for s in made if s.rows), tuple(charts), drawing)
 
     a = answer
     return (
         section("Beside bought chips", sheets.beside(a), sheets.front(a), charts=("cost-by-layer",)),
-        section("The best design", sheets.best(a), sheets.area(a), sheets.unit(a), drawing=True),
-        section("What it takes to make it", sheets.nre(a), sheets.supply(a), charts=("cost-against-volume",)),
+        section("The best design", sheets.best(a), *chip_sheets(best), drawing=True),
+        section("How many to make", sheets.supply(a), charts=("cost-against-volume",)),
         section(
             "What it hangs on", sheets.marginals(a), sheets.parameters(a), sheets.shifts(a), charts=("what-a-mm2-buys",)
         ),
