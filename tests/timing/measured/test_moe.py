@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from scoville.errors import DeploymentError
 from scoville.facts import Facts, load
 from scoville.timing.measured import fit_moe
+from scoville.timing.measured.generation import Generation
 from scoville.timing.measured.moe import (
     MOE_FORMATS,
     RESIDUAL_STEP,
@@ -22,7 +23,6 @@ from scoville.timing.measured.moe import (
     ExpertLayout,
     MoeChip,
     MoeKernel,
-    fitted_kernel,
     light_seconds,
     moe_chip,
     moe_tables,
@@ -30,6 +30,7 @@ from scoville.timing.measured.moe import (
     moe_times_of,
     roofline_seconds,
 )
+from scoville.timing.measured.moe_roofline import MoeAcross
 from scoville.timing.measured.moe_routing import DISTRIBUTIONS, Load, routing_load, rows_by_expert
 
 QWEN3_30B = (2048, 768, 128, 8)  # hidden, intermediate, experts, top-k of Qwen3-30B-A3B
@@ -206,7 +207,8 @@ def test_roofline_by_hand() -> None:
 
 @given(st.sampled_from(["vllm", "trtllm"]), st.integers(1, 4096), st.integers(0, 2))
 def test_a_better_chip_or_less_work_is_never_slower(family: str, tokens: int, what: int) -> None:
-    kernel, fmt = fitted_kernel(facts(), family, "fp8_block"), MOE_FORMATS["fp8_block"]
+    h100 = Generation.of(facts().accelerator("h100-sxm"), facts())
+    kernel, fmt = MoeAcross.of(facts(), family, "fp8_block").on(h100), MOE_FORMATS["fp8_block"]
     chip, layout = moe_chip(facts(), "h100-sxm", fmt), ExpertLayout(4096, 2048, 64, 4)
     load_ = routing_load((tokens,), 64, 4, 1, "power_law_1.2")
     time = roofline_seconds(kernel, chip, fmt, layout, [tokens], load_)

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoville.timing.measured.attention_sides import AttentionSides, HeadLayout, Phase, Side
+from scoville.timing.measured.generation import CLOCK_HZ, Generation
 
 if TYPE_CHECKING:
     from scoville.facts import Accelerator, Facts
@@ -26,7 +27,6 @@ Values = NDArray[np.float64]
 LATENT_DIM = 576  # head size that stands for DeepSeek-V3's latent cache: 512 and 64 rotated
 DECODE_ROWS = 16  # rows of a tensor core's tile: query heads of a group are padded to it
 PREFILL_ROWS = 128  # query tokens of a tile: half of its diagonal block is masked, yet computed
-CLOCK_HZ = 1.83e9  # at which `fixed_s` stand: an H100's
 HEAD_DIM = 128  # at which `block_s` stands
 
 
@@ -54,21 +54,8 @@ class AttentionChip:
         assert main is not None
         bf16 = chip.compute["bf16", "bf16"].number
         fp8 = chip.compute["fp8", "fp8"].number if ("fp8", "fp8") in chip.compute else bf16
-        return cls(bf16, fp8, main.number, *kernel_generation(chip, facts))
-
-
-def kernel_generation(chip: Accelerator, facts: Facts) -> tuple[float, bool, float]:
-    """Clock, whether instructions are warpgroup-wide, and the peak of a matrix unit in an H100's; with defaults."""
-    clock = facts.find("kernel-attention", f"clock_{chip.id}") or facts.get("kernel-attention", "clock_default")
-    width = facts.find("kernel-attention", f"instruction_{chip.id}")
-    width = width or facts.get("kernel-attention", "instruction_default")
-    units = facts.find("kernel-gemm", f"units_{chip.id}")
-    unit_frac = 1.0
-    if units and ("bf16", "bf16") in chip.compute:
-        fast = facts.accelerator("h100-sxm").compute["bf16", "bf16"].number
-        fast /= facts.get("kernel-gemm", "units_h100-sxm").number
-        unit_frac = chip.compute["bf16", "bf16"].number / units.number / fast
-    return clock.number, width.value == "warpgroup", unit_frac
+        g = Generation.of(chip, facts)
+        return cls(bf16, fp8, main.number, g.clock_hz, g.warpgroup, g.unit_frac)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import polars as pl
 
-CLASSES = ("gemm", "collectives", "attention", "attention_roofline", "moe")
+CLASSES = ("gemm", "collectives", "attention", "attention_roofline", "moe", "moe_roofline")
 DATA = Path(__file__).parent / "data"
 _PRINTED = ("_across", "_scores")
 

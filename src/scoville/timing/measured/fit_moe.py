@@ -11,7 +11,7 @@ law's time is the mean over five random routings. Four things are read off the t
    from 16 on. On Hopper a tenth of TensorRT-LLM's bf16 and fp8 rows are such: their tuning was read from the cache file
    of another layout. Scores count without and with them.
 3. vLLM's per-tensor fp8 on Hopper is FlashInfer's CUTLASS with its default tactics: it reads weights at a fifth of the
-   bandwidth. It stays out of the roofline across chips; the measured tables have it as it is.
+   bandwidth. It stays out of the roofline across chips (`fit_moe_roofline.py`); the measured tables have it as it is.
 4. What fits into the cache stays there between repetitions; see `moe.py`.
 """
 
@@ -27,7 +27,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from scoville.facts import Facts, load
+from scoville.facts import load
 from scoville.timing.measured.moe import (
     MOE_FORMATS,
     RESIDUAL_STEP,
@@ -56,7 +56,6 @@ FORMAT_NAMES = {
     "w4a16_mxfp4": "mxfp4_bf16",
 }
 _TABLE = ["chip", "family", "format"]
-UNTUNED = "vllm_modeloptfp8moe_flashinfer"
 _SLOWER_CURVE, _SLOWER_ROW = 1.2, 1.6
 
 
@@ -170,7 +169,7 @@ def fit_kernel(parts: Sequence[tuple[MoeChip, MoeFormat, Work]]) -> MoeKernel:
         kernel = MoeKernel(*np.exp(logs))
         return np.concatenate([w * log_error(kernel, *p) for w, p in zip(weight, parts, strict=True)])
 
-    low, start, high = (np.log(astuple(k)) for k in (_LOW, _START, _HIGH))
+    low, start, high = (np.log(astuple(k)[:-1]) for k in (_LOW, _START, _HIGH))  # one chip tells no unit_frac
     found = least_squares(residual, start, bounds=(low, high), loss="soft_l1", f_scale=0.1, max_nfev=60)
     return MoeKernel(*(float(x) for x in np.exp(found.x)))
 
@@ -271,48 +270,6 @@ def predicted(rows: pl.DataFrame, parameters: pl.DataFrame, residuals: pl.DataFr
     return out
 
 
-def works(rows: pl.DataFrame, chip: MoeChip, fmt: MoeFormat) -> list[tuple[MoeChip, MoeFormat, Work]]:
-    """Gated and other experts of one table, thinned, as `fit_kernel` takes them."""
-    gated = ~pl.col("kernel").str.contains("nongated")
-    parts = ((True, rows.filter(gated)), (False, rows.filter(~gated)))
-    return [(chip, fmt, thin(work(part, g), 3000)) for g, part in parts if len(part)]
-
-
-def fit_across(rows: pl.DataFrame, facts: Facts) -> pl.DataFrame:
-    """One roofline per family and format across chips (`without` empty), and others with one chip left out.
-
-    Columns: family, format, `without` (the chip left out, or `all but` the chip fitted alone), the parameters, and mean
-    |error| on the chips fitted (`inside`) and on the one left out (`outside`).
-    """
-    out: list[dict[str, object]] = []
-    tuned = rows.filter(~pl.col("kernel").str.starts_with(UNTUNED)).sort(_TABLE)
-    for (family, name), group in tuned.group_by(["family", "format"], maintain_order=True):
-        fmt = MOE_FORMATS[str(name)]
-        by_chip = {
-            str(c): works(part, moe_chip(facts, str(c), fmt), fmt)
-            for (c,), part in group.group_by("chip", maintain_order=True)
-        }
-        for without in ("", *by_chip):
-            used = [p for c, parts in by_chip.items() if c != without for p in parts]
-            if not used:
-                continue
-            kernel = fit_kernel(used)
-
-            def error(parts: Sequence[tuple[MoeChip, MoeFormat, Work]], k: MoeKernel = kernel) -> float:
-                each = [np.abs(np.expm1(log_error(k, *p))) for p in parts]
-                return float(np.concatenate(each).mean()) if each else float("nan")
-
-            row: dict[str, object] = {"family": family, "format": name, "without": without}
-            row |= {f.name: getattr(kernel, f.name) for f in fields(kernel)}
-            out.append(row | {"inside": error(used), "outside": error(by_chip.get(without, []))})
-            if without and len(by_chip) > 1:
-                alone = fit_kernel(by_chip[without])
-                row = {"family": family, "format": name, "without": f"all but {without}"}
-                row |= {f.name: getattr(alone, f.name) for f in fields(alone)}
-                out.append(row | {"inside": error(by_chip[without], alone), "outside": float("nan")})
-    return pl.DataFrame(out)
-
-
 def tables(rows: pl.DataFrame) -> Iterator[tuple[tuple[str, str, str], pl.DataFrame]]:
     """Raw rows by (chip, family, format)."""
     for key, part in rows.sort(_TABLE).group_by(_TABLE, maintain_order=True):
@@ -326,7 +283,7 @@ def score(error: Array) -> dict[str, float]:
 
 
 def fit_tables(folder: Path) -> dict[str, pl.DataFrame]:
-    """The tables `moe` and `moe_parameters`, a sample of left-out rows `moe_held_out`; `moe_scores`, `moe_across`."""
+    """The tables `moe` and `moe_parameters`, a sample of left-out rows `moe_held_out`; and `moe_scores`."""
     facts = load()
     rows = read(folder)
     parameters, residuals, held, errors, scores = [], [], [], [], []
@@ -356,11 +313,9 @@ def fit_tables(folder: Path) -> dict[str, pl.DataFrame]:
     sample = pl.concat(held).drop("set_aside", "held_out").with_columns(pl.lit(SPLIT_SEED).alias("split_seed"))
     chips = sample.partition_by("chip", maintain_order=True)
     per_chip = [x.sample(min(len(x), HELD_OUT_ROWS // len(chips)), seed=SPLIT_SEED) for x in chips]
-    fitted = rows.filter(~pl.col("held_out") & ~pl.col("set_aside"))
     return {
         "moe": pl.concat(residuals),
         "moe_parameters": pl.concat(parameters),
         "moe_held_out": pl.concat(per_chip).sort(sample.columns),
         "moe_scores": pl.DataFrame(scores).sort("mean", descending=True),
-        "moe_across": fit_across(fitted, facts),
     }

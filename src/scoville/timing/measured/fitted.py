@@ -24,14 +24,15 @@ from scoville.timing.measured.attention_roofline import (
     LATENT_DIM,
     AttentionChip,
     AttentionKernel,
-    kernel_generation,
     light_sides,
     roofline_sides,
 )
 from scoville.timing.measured.attention_sides import AttentionSides, HeadLayout, Phase
 from scoville.timing.measured.collectives import CollectiveLine, line_seconds
 from scoville.timing.measured.gemm import GemmChip, GemmFormat, GemmKernel
+from scoville.timing.measured.generation import FASTEST, Generation
 from scoville.timing.measured.moe import ExpertLayout, MoeChip, MoeFormat, MoeKernel
+from scoville.timing.measured.moe_roofline import MoeAcross
 from scoville.timing.measured.moe_routing import Load, routing_load
 from scoville.transformer.operators import Operator, OperatorTable
 
@@ -43,7 +44,6 @@ Array = NDArray[np.float64]
 Pair = tuple[str, str]
 Kernel = TypeVar("Kernel", GemmKernel, MoeKernel)
 FAMILIES = ("vllm", "trtllm")
-FASTEST = "h100-sxm"  # of the measured chips the one whose matrix units are the fastest in every format
 SWITCHED = ("a100-sxm", "h100-sxm", "h200-sxm")  # whose collectives were fitted
 # Routers load experts unevenly; of the measured laws this one agrees best with served mixtures of experts.
 ROUTING = "power_law_1.2"
@@ -78,7 +78,6 @@ class FittedKernels:
     fastest_flop_per_s   of a matrix unit of FASTEST in bf16 and in the 8 bits of fp8
     share_frac           by class and format, shares of the peak as the facts `efficiency` have them
     compute_flop_per_s, memory_bytes_per_s   central figures of the chip, at which attention's sides are drawn
-    generation           clock, width of instructions and speed of a unit, as `kernel_generation`
     link_latency_s       of the chips whose collectives were fitted
     """
 
@@ -93,7 +92,7 @@ class FittedKernels:
     share_frac: Mapping[tuple[str, str], float]
     compute_flop_per_s: Mapping[Pair, float]
     memory_bytes_per_s: float
-    generation: tuple[float, bool, float]
+    generation: Generation
     link_latency_s: float
 
     def sides(self, op: Operator, chips: Chips) -> KernelSides | None:
@@ -107,8 +106,8 @@ class FittedKernels:
         peak = self.compute_flop_per_s[pair]
         query, cache = ("bf16" if _BITS[r] == 16 else "fp8" for r in (pair[1], op.weight_rate))
         layout = HeadLayout(op.heads.heads, op.heads.kv_heads, op.heads.head_dim, op.heads.window, query, cache)
-        fp8 = max(peak, self.compute_flop_per_s.get(("fp8", "fp8"), peak))
-        chip = AttentionChip(peak, fp8, self.memory_bytes_per_s, *self.generation)
+        g, fp8 = self.generation, max(peak, self.compute_flop_per_s.get(("fp8", "fp8"), peak))
+        chip = AttentionChip(peak, fp8, self.memory_bytes_per_s, g.clock_hz, g.warpgroup, g.unit_frac)
         found = roofline_sides(layout, phase, chip, self.attention[phase])
         # Each side at least as long as at full peak and full bandwidth, whatever is drawn.
         pair_s, token_s = light_sides(layout, phase, chip)
@@ -188,7 +187,9 @@ class FittedKernels:
         else:
             name = "fp8_block" if block and rate == "fp8" and weight == "fp8" else _MOE[rate]
         kernel = self._scaled(self.moe[name], "moe", rate)
-        chip = MoeChip(same_rows(chips.compute_flop_per_s[pair]), same_rows(chips.memory_bytes_per_s), 0.0)
+        bandwidth = same_rows(chips.memory_bytes_per_s)
+        unit_memory_frac = self.generation.unit_memory_frac * bandwidth / self.memory_bytes_per_s
+        chip = MoeChip(same_rows(chips.compute_flop_per_s[pair]), bandwidth, 0.0, unit_memory_frac)
         fmt = MoeFormat(STORED[weight], STORED[rate])
         load = expected_load(layout.experts, layout.top_k, layout.expert)
         time = moe.roofline_seconds(kernel, chip, fmt, layout, ROWS, load) * same_rows(chips.class_frac["moe"])
@@ -233,6 +234,7 @@ def fitted_kernels(accelerator: Accelerator, facts: Facts, family: str) -> Fitte
     known = family if family in FAMILIES else "vllm"
     fastest, units = facts.accelerator(FASTEST), facts.get("kernel-gemm", f"units_{FASTEST}").number
     own = facts.find("kernel-gemm", f"units_{accelerator.id}") or facts.get("kernel-gemm", "units_default")
+    generation = Generation.of(accelerator, facts)
     tier = accelerator.tier("main")
     tier = tier if tier and tier.bandwidth else accelerator.tier("sram")
     products = {fmt: gemm.fitted_kernel(facts, fmt, known) for fmt in gemm.GEMM_FORMATS}
@@ -246,7 +248,10 @@ def fitted_kernels(accelerator: Accelerator, facts: Facts, family: str) -> Fitte
         units_count=own.number,
         fastest_flop_per_s={rate: fastest.compute[rate, rate].number / units for rate in ("bf16", "fp8")},
         gemm=products,
-        moe={fmt: moe.fitted_kernel(facts, "vllm" if fmt == "int4_bf16" else known, fmt) for fmt in moe.MOE_FORMATS},
+        moe={
+            fmt: MoeAcross.of(facts, "vllm" if fmt == "int4_bf16" else known, fmt).on(generation)
+            for fmt in moe.MOE_FORMATS
+        },
         attention={phase: AttentionKernel.of(facts, phase, known) for phase in get_args(Phase)},
         lines={kind: collectives.fitted_line(facts, kind, known) for kind in collectives.KINDS},
         share_frac={
@@ -256,6 +261,6 @@ def fitted_kernels(accelerator: Accelerator, facts: Facts, family: str) -> Fitte
         },
         compute_flop_per_s={pair: fact.number for pair, fact in accelerator.compute.items()},
         memory_bytes_per_s=tier.bandwidth.number if tier and tier.bandwidth else np.nan,
-        generation=kernel_generation(accelerator, facts),
+        generation=generation,
         link_latency_s=float(np.mean(latencies)),
     )

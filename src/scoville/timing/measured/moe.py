@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scoville.errors import DeploymentError
+from scoville.timing.measured.generation import Generation
 from scoville.timing.measured.moe_routing import Load, routing_load
 from scoville.timing.measured.tables import frame
 from scoville.transformer.architecture import FORMATS
@@ -89,12 +90,13 @@ class ExpertLayout(NamedTuple):
 class MoeChip:
     """What the experts need of a chip: peak of their format, memory bandwidth, last-level cache (0 where unknown).
 
-    Arrays (n, 1) are n chips at once.
+    `unit_memory_frac` as `Generation` has it. Arrays (n, 1) are n chips at once.
     """
 
     peak_flop_per_s: float | Array
     memory_bytes_per_s: float | Array
     cache_bytes: float
+    unit_memory_frac: float | Array = 1.0
 
 
 def moe_chip(facts: Facts, chip: str, fmt: MoeFormat) -> MoeChip:
@@ -106,13 +108,8 @@ def moe_chip(facts: Facts, chip: str, fmt: MoeFormat) -> MoeChip:
     if peak is None or memory is None or memory.bandwidth is None:
         raise DeploymentError(f"experts: {accelerator.id} has no peak for {fmt.weight}, or no memory bandwidth")
     cache = facts.find("kernel-moe", f"level2_{accelerator.id}")
-    return MoeChip(peak.number, memory.bandwidth.number, cache.number if cache else 0.0)
-
-
-def fitted_kernel(facts: Facts, family: str, fmt: str) -> MoeKernel:
-    """The roofline's parameters of an engine family and format, fitted across chips: facts `kernel-moe`."""
-    named = {f.name: facts.get("kernel-moe", f"{f.name.rpartition('_')[0]}_{fmt}_{family}") for f in fields(MoeKernel)}
-    return MoeKernel(**{name: fact.number for name, fact in named.items()})
+    unit_memory_frac = Generation.of(accelerator, facts).unit_memory_frac
+    return MoeChip(peak.number, memory.bandwidth.number, cache.number if cache else 0.0, unit_memory_frac)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +123,8 @@ class MoeKernel:
     row_count        how often each row's inputs and outputs cross the memory, both GEMMs, on this rank
     routing_count    how often a hidden vector per token and expert crosses it, experts of other ranks included
     cache_frac       touched weights up to about this share of the cache stay there between repetitions of a layer
+    unit_frac        share of the rows' crossing that takes the units' time rather than the memory's: it goes with
+                     cycles and units, and stands for as many bytes as an H100 moves in that time
     """
 
     fixed_s: float
@@ -135,6 +134,7 @@ class MoeKernel:
     row_count: float
     routing_count: float
     cache_frac: float
+    unit_frac: float = 0.0
 
 
 def light_seconds(chip: MoeChip, fmt: MoeFormat, layout: ExpertLayout, load: Load, cached: bool = False) -> Array:
@@ -162,7 +162,8 @@ def roofline_seconds(
     if cached:
         weights = weights / (1 + (kernel.cache_frac * chip.cache_bytes / weights) ** 6)
     routed = np.asarray(tokens, float) * layout.top_k * layout.hidden * _BF16_BYTES
-    moved = weights / kernel.memory_frac + kernel.row_count * load.rows * per_row + kernel.routing_count * routed
+    handled = kernel.row_count * load.rows * per_row + kernel.routing_count * routed
+    moved = weights / kernel.memory_frac + handled * (1 + kernel.unit_frac * (chip.unit_memory_frac - 1))
     memory = moved / chip.memory_bytes_per_s
     compute = 2.0 * load.padded * layout.elements / (chip.peak_flop_per_s * kernel.compute_frac)
     return np.asarray(kernel.fixed_s + np.maximum(compute, memory) + kernel.overlap_frac * np.minimum(compute, memory))
@@ -373,7 +374,7 @@ def moe_times_of(name: str, fmt: MoeFormat, parameters: pl.DataFrame, residuals:
             steps = np.asarray(part["residual"].to_list(), float)
             layouts = part.select(_LAYOUT).to_numpy().astype(float)
             curves[str(distribution)] = Curves.of(layouts, steps * RESIDUAL_STEP, reach, row["noise_frac"])
-        kernel = MoeKernel(**{f.name: row[f.name] for f in fields(MoeKernel)})
+        kernel = MoeKernel(**{f.name: row[f.name] for f in fields(MoeKernel) if f.name in row})
         tables.append(KernelTable(kernel, row["gated"], reach, curves))
-    chip = MoeChip(**{f.name: rows[0][f.name] for f in fields(MoeChip)})
+    chip = MoeChip(**{f.name: rows[0][f.name] for f in fields(MoeChip) if f.name in rows[0]})
     return MoeTimes(name, fmt, chip, tuple(rows[0]["tokens"]), tuple(tables))
