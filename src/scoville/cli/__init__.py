@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from scoville import __version__
-from scoville.cli import calibrate, claims, facts, model, predict, simulate, study, traffic, validate
+from scoville.cli import calibrate, chip, claims, design, facts, model, predict, simulate, study, traffic, validate
 from scoville.errors import ScovilleError
 
 __all__ = ["app", "main"]
@@ -74,6 +74,10 @@ app.command(
 app.command(short_help="Score predictions against a table of measured runs")(validate.validate)
 app.command(short_help="Correct an engine by your own measured runs, or measure this machine's kernels")(
     calibrate.calibrate
+)
+app.command(short_help="Which chip would serve your traffic cheapest: a search over a space of designs")(design.design)
+app.command(short_help="What a chip's design comes to: rates, area, power, yield, cost, dates, and a drawing")(
+    chip.chip
 )
 app.command(short_help="Published claims about a chip, beside what the model gives")(claims.claims)
 app.command(short_help="Figures with their ranges, sources and dates")(facts.facts)

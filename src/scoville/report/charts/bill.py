@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _LABEL_FRAC = 0.2
 _BAR_PX = 24
-_INSIDE_FRAC = 0.05  # a layer narrower than this share of the axis has no number in it
+_INSIDE_FRAC = 0.065  # a layer narrower than this share of the axis has no number in it
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     import altair as alt
 
 DESIGNS = "designs of the space"
-_LINE = theme.CATEGORY[0]
 _LABEL_PX = 15
-_SHADES = (theme.INK, theme.CATEGORY[1], theme.CATEGORY[2], theme.CATEGORY[3], theme.CATEGORY[5], theme.CATEGORY[4])
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +33,15 @@ class Spot:
     drawn: Range | None = None
 
 
-def front(spots: Sequence[Spot], title: str, subtitle: str, foot: str) -> alt.LayerChart:
-    """A line along each chip's points, the designs' thick; points with a range as marks with the chip's name."""
+def front(
+    spots: Sequence[Spot], colours: Mapping[str, str], title: str, subtitle: str, foot: str
+) -> alt.LayerChart:  # fmt: skip
+    """A line along each chip's points, the designs' thick; points with a range as marks with the chip's name.
+
+    `colours` has one for every chip of the spots.
+    """
     import altair as alt
 
-    chips = [c for c in dict.fromkeys(s.chip for s in spots) if c != DESIGNS]
-    colours = {chip: _SHADES[i % len(_SHADES)] for i, chip in enumerate(chips)}
-    colours[DESIGNS] = _LINE
     every = [{**_row(s), "colour": colours[s.chip]} for s in spots]
     line = [r for r in every if r["line"] and r["chip"] == DESIGNS]
     others = [r for r in every if r["line"] and r["chip"] != DESIGNS]
@@ -54,6 +54,7 @@ def front(spots: Sequence[Spot], title: str, subtitle: str, foot: str) -> alt.La
     y_scale = alt.Scale(type="log", domain=list(y_ends), nice=False)
     x = alt.X("speed:Q", scale=alt.Scale(type="log", domain=list(x_ends), nice=False), axis=x_axis)
     y = alt.Y("usd:Q", scale=y_scale, axis=y_axis)
+    own = colours[DESIGNS]
     hover = [
         alt.Tooltip("chip:N", title="chip"), alt.Tooltip("label:N", title="as"),
         alt.Tooltip("speed:Q", title="tokens/s per user", format=",.3~r"),
@@ -64,17 +65,18 @@ def front(spots: Sequence[Spot], title: str, subtitle: str, foot: str) -> alt.La
     colour = alt.Color("colour:N", scale=None)
     layers: list[Any] = [
         thin.mark_line(strokeWidth=1.2).encode(order="speed:Q", color=colour, detail="chip:N"),
-        base.mark_line(strokeWidth=2.5, color=_LINE).encode(order="speed:Q"),
-        base.mark_point(size=30, filled=True, color=_LINE, opacity=1).encode(tooltip=hover),
+        base.mark_line(strokeWidth=2.5, color=own).encode(order="speed:Q"),
+        base.mark_point(size=30, filled=True, color=own, opacity=1).encode(tooltip=hover),
         beside.mark_rule(strokeWidth=1.5).encode(
             y=alt.Y("low:Q", scale=y_scale, axis=y_axis), y2="high:Q", color=colour
         ),
         beside.mark_point(size=110, filled=True, opacity=1).encode(y=y, color=colour, tooltip=hover),
         *(
             beside.transform_filter(f"datum.place == {i}")
-            .mark_text(align="left", dx=10, dy=_LABEL_PX * i, fontWeight=600)
+            .mark_text(align="left", dx=10, dy=_LABEL_PX * i, fontWeight=600, stroke=theme.PAPER, strokeWidth=width)
             .encode(y=y, text="chip:N")
             for i in sorted({m["place"] for m in marks})
+            for width in (4, 0)  # first what clears the ground under the name
         ),
     ]  # fmt: skip
     return theme.titled(layers, title, subtitle, foot, height=380, shift=36)

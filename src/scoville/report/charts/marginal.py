@@ -11,20 +11,20 @@ from scoville.report import theme, wording
 if TYPE_CHECKING:
     import altair as alt
 
-_LABEL_FRAC = 0.3
+_LABEL_FRAC = 0.24
 
 
 def bars(
-    values: Sequence[tuple[str, Range, str]], unit: str, axis_title: str, title: str, subtitle: str, foot: str
+    values: Sequence[tuple[str, Range]], unit: str, axis_title: str, title: str, subtitle: str, foot: str
 ) -> alt.LayerChart:
-    """A bar and a whisker for each (name, value, words beside it), the largest first; left of zero is dearer.
+    """A bar and a line along its range for each (name, value), the largest first; left of zero is dearer.
 
     `unit` is what the values are printed in ("" as they are).
     """
     import altair as alt
 
     ranked = sorted(values, key=lambda item: -item[1].central)
-    rows = [_row(name, r, unit, words) for name, r, words in ranked]
+    rows = [_row(name, r, unit) for name, r in ranked]
     low, high = min(0.0, *(r["low"] for r in rows)), max(0.0, *(r["high"] for r in rows))
     room = (high - low) * _LABEL_FRAC / (1 - _LABEL_FRAC) or 1.0
     scale = alt.Scale(domain=[low, high + room], nice=False)
@@ -39,22 +39,22 @@ def bars(
         base.mark_bar(height=18).encode(
             x=alt.X("central:Q", scale=scale, axis=axis), color=alt.Color("colour:N", scale=None)
         ),
-        base.mark_rule().encode(x=alt.X("low:Q", scale=scale, axis=axis), x2="high:Q"),
-        base.mark_text(align="left", dx=8, text=alt.ExprRef("width < 430 ? '' : datum.label")).encode(
+        base.mark_rule(yOffset=13).encode(x=alt.X("low:Q", scale=scale, axis=axis), x2="high:Q"),
+        base.mark_text(align="left", dx=8, text=alt.ExprRef("width < 430 ? '' : datum.words")).encode(
             x=alt.X("edge:Q", scale=scale, axis=axis)
         ),
         zero.encode(x=alt.X("at:Q", scale=scale)),
     ]
     return theme.titled(
-        layers, title, subtitle, foot, height=32.0 * len(rows) + 6, shift=theme.label_px(r["name"] for r in rows)
+        layers, title, subtitle, foot, height=36.0 * len(rows) + 6, shift=theme.label_px(r["name"] for r in rows)
     )
 
 
-def _row(name: str, r: Range, unit: str, words: str) -> dict[str, Any]:
+def _row(name: str, r: Range, unit: str) -> dict[str, Any]:
     low, central, high = wording.scaled(r, unit)
-    text = wording.ranged(r, unit)
-    text = text.replace("–", " to ") if low < 0 else text
+    words = wording.ranged(r, unit)
     return {
-        "name": name, "low": low, "central": central, "high": high, "edge": max(high, central, 0.0), "words": text,
-        "label": f"{text}  {words}".rstrip(), "colour": theme.CATEGORY[0] if central > 0 else theme.BAR,
+        "name": name, "low": low, "central": central, "high": high, "edge": max(high, central, 0.0),
+        "words": words.replace("–", " to ") if low < 0 else words,
+        "colour": theme.CATEGORY[0] if central > 0 else theme.BAR,
     }  # fmt: skip

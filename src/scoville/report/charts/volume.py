@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 
 def curve(
     points: Sequence[tuple[float, Range]],
-    bought: Sequence[tuple[str, Range]],
+    bought: Sequence[tuple[str, Range, str]],
     asked_count: float,
     title: str,
     subtitle: str,
     foot: str,
 ) -> alt.LayerChart:
-    """USD per million tokens of the design at each volume (chips), with its band; a line for each bought chip.
+    """USD per million tokens of the design at each volume (chips), with its band; a line for each (chip, cost,
+    colour) beside it.
 
     `asked_count` is the volume of the question, marked on the curve's axis.
     """
@@ -31,7 +32,7 @@ def curve(
 
     unit = "USD/Mtok"
     rows = [_row(volume, r, unit) for volume, r in points]
-    lines = [{"name": name, "usd": wording.scaled(r, unit)[1], "words": wording.ranged(r, unit)} for name, r in bought]
+    lines = [{"name": name, "usd": wording.scaled(r, unit)[1], "colour": colour} for name, r, colour in bought]
     volumes = [r["volume"] for r in rows]
     costs = [*(r["low"] for r in rows), *(r["high"] for r in rows), *(x["usd"] for x in lines)]
     x_scale = alt.Scale(type="log", domain=[min(volumes), max(volumes)], nice=False)
@@ -50,7 +51,7 @@ def curve(
         base.mark_area(opacity=0.16, color=made).encode(x=x, y=alt.Y("low:Q", scale=y_scale, axis=y_axis), y2="high:Q"),
         asked.mark_rule(strokeDash=[3, 3], color=theme.QUIET),
         asked.mark_text(align="left", baseline="top", dx=5, color=theme.QUIET).encode(text="label:N", y=alt.value(0)),
-        level.mark_rule(color=theme.CATEGORY[1], strokeWidth=2),
+        level.mark_rule(strokeWidth=2).encode(color=alt.Color("colour:N", scale=None)),
         level.mark_text(align="right", baseline="bottom", dx=-4, dy=-3).encode(x=alt.value("width"), text="name:N"),
         base.mark_line(color=made).encode(x=x, y=y),
         base.mark_point(size=40, filled=True, color=made, opacity=1).encode(

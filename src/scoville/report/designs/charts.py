@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from scoville.facts import Range
-from scoville.report import wording
+from scoville.report import theme, wording
 from scoville.report.charts import bill, designs, marginal, regret, volume
 from scoville.report.charts.bill import Bill
 from scoville.report.charts.designs import Spot
@@ -37,6 +37,13 @@ def charts(answer: Answer) -> dict[str, alt.LayerChart]:
     return {name: chart for name, chart in made.items() if chart is not None}
 
 
+def colours(answer: Answer) -> dict[str, str]:
+    """The designs' and the best one's colour, and one for each chip beside it, in every chart."""
+    others = theme.CATEGORY[1:]
+    hues = {b.name: others[i % len(others)] for i, b in enumerate(answer.bought)}
+    return {designs.DESIGNS: theme.CATEGORY[0], BEST: theme.CATEGORY[0], **hues}
+
+
 def front(answer: Answer, served: Served) -> alt.LayerChart | None:
     """Cost against speed of all designs, with the bought chips, for one thing served; None without points."""
     points = [p for p in answer.fronts if p.serve == served.name]
@@ -54,6 +61,7 @@ def front(answer: Answer, served: Served) -> alt.LayerChart | None:
             spots.append(Spot(name, d.tokens_per_s_per_user, d.usd_per_token.central, label, d.usd_per_token))
     return designs.front(
         spots,
+        colours(answer),
         front_title(answer, served),
         "USD per million tokens (owned, designs with their share of the one-time cost) over mean tokens/s per user. "
         "Thick line: the least of all designs, by the sweep; thin lines: steady state; points: replayed at the highest "
@@ -126,8 +134,8 @@ def layers_title(bills: Sequence[Bill]) -> str:
     whole = other.total.central - own.total.central
     more = "less" if gap[name] > 0 else "more"
     return (
-        f"Beside {other.chip}, the best design pays ${said.usd_per_mtok(abs(gap[name]))} {more} for {name}; "
-        f"in all ${said.usd_per_mtok(abs(whole))} {'less' if whole > 0 else 'more'}"
+        f"Of a million tokens, {name} takes ${said.usd_per_mtok(abs(gap[name]))} {more} on the best design than on "
+        f"{other.chip}; in all ${said.usd_per_mtok(abs(whole))} {'less' if whole > 0 else 'more'}"
     )
 
 
@@ -136,7 +144,8 @@ def against_volume(answer: Answer) -> alt.LayerChart | None:
     points = volume_points(answer)
     if not points:
         return None
-    rivals = [(b.name, b.mix) for b in said.rivals(answer) if b.mix is not None][:3]
+    hues = colours(answer)
+    rivals = [(b.name, b.mix, hues[b.name]) for b in said.rivals(answer) if b.mix is not None][:3]
     return volume.curve(
         points,
         rivals,
@@ -178,23 +187,22 @@ def volume_title(answer: Answer, points: list[tuple[float, Range]]) -> str:
 
 
 def marginals(answer: Answer) -> alt.LayerChart | None:
-    """What 1 % more silicon in each block saves; None where nothing can be stepped."""
-    known = [m for m in answer.marginals if m.usd_per_token_per_mm2 is not None]
-    if not known:
+    """What 10 mm2 more of each block save; None where nothing can be stepped."""
+    rows = [(m.block, _saved(m, answer)) for m in answer.marginals if m.usd_per_token_per_mm2 is not None]
+    if not rows:
         return None
-    rows = [(m.block, _saved(m), f"{m.step} is {wording.digits(abs(_step_mm2(m)))} mm2") for m in known]
     return marginal.bars(
         rows,
-        said.UNIT,
-        "USD per million tokens saved by 10 mm2 more",
+        "%",
+        "% of the cost of a token saved by 10 mm2 more",
         marginals_title(rows),
-        "USD per million tokens of the mix saved by 10 mm2 more of each block of the best design, by the sweep; lines "
-        "from the slope of a step less to that of a step more",
+        "Per cent of the cost of a token of the mix saved by 10 mm2 more of each block of the design that the sweep "
+        "finds best; lines under the bars from the slope of a step less to that of a step more",
         said.foot(answer),
     )
 
 
-def marginals_title(rows: Sequence[tuple[str, Range, str]]) -> str:
+def marginals_title(rows: Sequence[tuple[str, Range]]) -> str:
     """Which block's next mm2 saves most, and which one's the least."""
     ranked = sorted(rows, key=lambda row: -row[1].central)
     first, last = ranked[0], ranked[-1]
@@ -204,19 +212,13 @@ def marginals_title(rows: Sequence[tuple[str, Range, str]]) -> str:
     return f"{start} and costs most as {last[0]}" if last[1].central < 0 else start
 
 
-def _saved(m: Marginal) -> Range:
-    """Saved by 10 mm2 more: the slope over both steps, and those of each step where both are allowed."""
-    slopes = [
-        -10 * usd / mm2
-        for mm2, usd in ((m.more_mm2, m.more_usd_per_token), (m.less_mm2, m.less_usd_per_token))
-        if mm2 and usd is not None
-    ]
-    central = -10 * (m.usd_per_token_per_mm2 or 0.0)
-    return Range(min(central, *slopes), central, max(central, *slopes), "usd_per_token")
-
-
-def _step_mm2(m: Marginal) -> float:
-    return m.more_mm2 if m.more_mm2 is not None else m.less_mm2 or 0.0
+def _saved(m: Marginal, answer: Answer) -> Range:
+    """Saved by 10 mm2 more, over the cost: the slope over both steps, and those of each where both are allowed."""
+    steps = ((m.more_mm2, m.more_usd_per_token), (m.less_mm2, m.less_usd_per_token))
+    slopes = [usd / mm2 for mm2, usd in steps if mm2 and usd is not None]
+    share = -10 / answer.best.mix_usd_per_token
+    central, *ends = (share * slope for slope in (m.usd_per_token_per_mm2 or 0.0, *slopes))
+    return Range(min(central, *ends), central, max(central, *ends), "frac")
 
 
 def regrets(answer: Answer) -> alt.LayerChart | None:
@@ -259,7 +261,7 @@ def _along(name: str, x: Speed) -> Spot:
 
 
 def _times(ratio: float) -> str:
-    return f"{wording.plain(round(ratio, 2))} times"
+    return f"{wording.digits(ratio, 2)} times"
 
 
 def _lower(points: list[tuple[float, float, str]]) -> list[tuple[float, float, str]]:

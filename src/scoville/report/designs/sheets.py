@@ -35,7 +35,7 @@ def parts(answer: Answer) -> list[RenderableType]:
 
     shown: list[RenderableType] = [Text(answer.title, style="bold")]
     shown += [Text(f"{name}: {words}", style="dim") for name, words in said.circumstances(answer)]
-    shown += ["", *(Text(finding) for finding in answer.findings)]
+    shown += ["", *(Text(finding) for finding in said.findings(answer))]
     for made in sheets(answer):
         shown += ["", *sheet.rendered(made)]
     if answer.approximations:

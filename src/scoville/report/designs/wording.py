@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from scoville.facts import Range
 from scoville.report import wording
-from scoville.search.answer import Answer, Bought, Designed, Finalist, Point
+from scoville.search.answer import Answer, Bought, Designed, Finalist, Point, Served
 from scoville.search.deployed import Deployed
 from scoville.units import show, to_unit
 
@@ -19,7 +19,7 @@ def circumstances(answer: Answer) -> tuple[tuple[str, str], ...]:
     served = tuple(
         (
             "Serves" if i == 0 else "and",
-            f"{s.name}: {s.model}; {s.precision}; {s.traffic}; {s.targets}"
+            f"{_named(s)}; {s.precision}; {s.traffic}; {s.targets}"
             + (f"; {wording.percent(s.weight_frac)} of the tokens" if len(answer.served) > 1 else ""),
         )
         for i, s in enumerate(answer.served)
@@ -35,6 +35,15 @@ def circumstances(answer: Answer) -> tuple[tuple[str, str], ...]:
         ("Programme", begun),
         ("Prices", f"{answer.vintage}, {answer.owner}; {answer.samples_count:,} samples, seed {answer.seed}"),
     )
+
+
+def _named(s: Served) -> str:
+    return s.model if s.model.startswith(f"{s.name}:") else f"{s.name}: {s.model}"
+
+
+def findings(answer: Answer) -> tuple[str, ...]:
+    """The findings as sentences."""
+    return tuple(f"{f[:1].upper()}{f[1:].rstrip('.')}." for f in answer.findings)
 
 
 def brackets(answer: Answer) -> str:

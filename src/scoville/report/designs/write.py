@@ -71,12 +71,10 @@ def page(answer: Answer, best: Shown, drawn: str, specs: dict[str, dict[str, Any
         specs,
         bundle,
         answer=answer,
-        headline=answer.findings[0] if answer.findings else answer.title,
-        findings=answer.findings[1:],
+        headline=next(iter(said.findings(answer)), answer.title).rstrip("."),
+        findings=said.findings(answer)[1:],
         circumstances=said.circumstances(answer),
-        sections=[
-            s for s in _sections(answer, best) if s.drawing or s.sheets or any(name in specs for name in s.charts)
-        ],
+        sections=sections,
         drawing=drawn,
         command=f"scoville design {shlex.quote(answer.space_file)}",
     )
