@@ -100,7 +100,7 @@ def test_dies_of_a_column_stand_above_each_other_and_the_io_die_on_top(facts: Fa
 
 
 def test_a_die_too_narrow_for_its_phys_is_refused(facts: Facts) -> None:
-    with pytest.raises(DesignError, match="the memory PHYs need 48.0 mm"):
+    with pytest.raises(DesignError, match=r"the memory PHYs need 48\.0 mm"):
         planned(replace(read_design("jalapeno"), stacks_count=12.0), facts)
     design = read_design("jalapeno")
     bare = replace(technology(design, facts), overhead_frac=0.0)
