@@ -177,6 +177,12 @@ def slower(on: Chips, times: float | Array) -> Chips:
     return replace(on, time_frac=on.time_frac * times)
 
 
+def one_kernel(on: Chips) -> Chips:
+    """The chip with a step that has no separate kernels: no launches and no overhead of the engine."""
+    zero = np.zeros(on.n)
+    return replace(on, launch_s=dict.fromkeys(on.launch_s, zero), step_overhead_s=zero)
+
+
 def ideal(on: Chips) -> Chips:
     """The chip as no implementation passes it: peak rates and bandwidths reached, nothing lost to kernels, to the
     latency of links, to the engine or to the power cap."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from scoville.claims.bench import GPU, ROOFLINE, Array, Bench, ideal
+from scoville.claims.bench import GPU, ROOFLINE, Array, Bench, ideal, one_kernel
 from scoville.claims.evaluation import Evaluation, Modelled, asked, exactly, steppings, word, words
 from scoville.claims.needs import levers, needs
 from scoville.claims.records import Claim, Line, as_range
@@ -61,7 +61,15 @@ def _lone(claim: Claim, bench: Bench, figure: Figure, unit: str, measure: str) -
         Line(own.timed.name, unit, measure, claim.figure, mine.range, quick.range, limit, decides=True),
         Line(other.timed.name, unit, measure, baseline, its.range, None, its_limit),
         *steppings(own.timed, unit, measure, lambda on: float(figure(bench, own, on)[0])),
-    ]
+        Line(
+            f"{own.timed.name} if a step is one kernel, without launches", unit, measure, None,
+            Modelled(
+                float(figure(bench, own, one_kernel(own.timed.central))[0]),
+                figure(bench, own, one_kernel(own.timed.drawn)),
+                measure,
+            ).range,
+        ),
+    ]  # fmt: skip
     if baseline is not None:
         lines.append(
             Line(
