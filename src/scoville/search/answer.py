@@ -138,7 +138,8 @@ class Marginal:
     """What a mm2 buys: area given to one block of the optimum, or taken from it, mapping and batch chosen anew.
 
     `more` and `less` are a step each way: its area on all dies of the package, and the change of the mix's cost. None
-    where a limit forbids the step, which `forbidden` names. `usd_per_token_per_mm2` is the slope over both.
+    where a limit forbids the step, or nothing can be served, which `forbidden` names. `usd_per_token_per_mm2` is the
+    slope of the step that gives area; of the other where that one is forbidden.
     """
 
     block: str

@@ -25,6 +25,7 @@ from scoville.silicon.technology import Technology, technology
 from scoville.silicon.wafer import gross_dies_of_area
 from scoville.timing import chips
 from scoville.timing.chips import SYSTOLIC
+from scoville.transformer.step import Parallelism
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -134,6 +135,17 @@ class Coarse:
             for k, served in enumerate(tasks):
                 found.take(s, k, evaluate(chosen, served))
         return found.best(chosen.nre_usd_per_h)
+
+    def near(self, design: Design, most_frac: float) -> tuple[tuple[Parallelism, ...], ...]:
+        """For each that is served the mappings with which one design costs at most so many times its best."""
+        chosen = self.candidates(design)
+        found = []
+        for serve, tasks in zip(self.space.serve, self._tasks, strict=True):
+            points = [evaluate(chosen, served) for served in tasks]
+            usd = [float(np.where(p.feasible, p.loaded_usd_per_token, np.inf).min()) for p in points]
+            least = min(usd)
+            found.append(tuple(p for p, x in zip(serve.mappings, usd, strict=True) if x <= most_frac * least < np.inf))
+        return tuple(found)
 
     def mix(self, design: Design) -> Array:
         """The loaded cost of a token of the mix, (n,): what a search minimises."""

@@ -61,7 +61,7 @@ class Load:
             self.tables[parallelism] = operator_table(self.serve.architecture, self.serve.precision, parallelism)
         return self.tables[parallelism]
 
-    def steady(self, parallelism: Parallelism, on: Chips, batch: Array) -> SteadyState:
+    def steady(self, parallelism: Parallelism, on: Chips, batch: Array, timer: RooflineTimer) -> SteadyState:
         """The steady state of one replica of many: arrivals at one of them are random."""
         return steady_state(
             self.table(parallelism),
@@ -69,7 +69,7 @@ class Load:
             self.shape,
             batch,
             self.serve.targets,
-            RooflineTimer(),
+            timer,
             demand_requests_per_s=math.inf,
             block_tokens=float(self.settings.block_tokens),
             sequence_s=self.settings.sequence_s,
@@ -189,8 +189,9 @@ def deployed(
     try:
         kernels = kernels_of(accelerator, facts)
         on = chips(accelerator, facts, Draws.central(), kernels)
-        states = _states(accelerator, work, on, mappings or serve.mappings)
-        best = _best(accelerator, work, on, facts, kernels, states)
+        timer = RooflineTimer()  # keeps what follows from a sharding and the chip
+        states = _states(accelerator, work, on, timer, mappings or serve.mappings)
+        best = _best(accelerator, work, on, facts, timer, kernels, states)
     except ScovilleError as error:
         return replace(refused, refusal=str(error))
     central = owned(accelerator, facts, Draws.central(), terms)
@@ -247,11 +248,11 @@ class _Held:
 
 
 def _states(
-    accelerator: Accelerator, work: Load, on: Chips, mappings: Sequence[Parallelism]
+    accelerator: Accelerator, work: Load, on: Chips, timer: RooflineTimer, mappings: Sequence[Parallelism]
 ) -> dict[Parallelism, SteadyState]:
     """Each sharding that the chip can take at a range of batches. Raises DeploymentError where none fits."""
     found = {
-        p: work.steady(p, on, batch_sizes(most_batch(work.shape, p)))
+        p: work.steady(p, on, batch_sizes(most_batch(work.shape, p)), timer)
         for p in mappings
         if _reaches(accelerator, p) and float(cache_room_bytes(work.table(p), on)[0]) > 0
     }
@@ -262,14 +263,20 @@ def _states(
 
 
 def _best(
-    accelerator: Accelerator, work: Load, on: Chips, facts: Facts, kernels: str, states: dict[Parallelism, SteadyState]
+    accelerator: Accelerator,
+    work: Load,
+    on: Chips,
+    facts: Facts,
+    timer: RooflineTimer,
+    kernels: str,
+    states: dict[Parallelism, SteadyState],
 ) -> tuple[Parallelism, _Steady, _Held]:
     """The sharding whose chips serve most by replays, of the best few by the steady state."""
     targets, found = work.serve.targets, {}
     for p, tried in states.items():
         if tried.feasible.any():
             k = int(np.argmax(np.where(tried.feasible, tried.requests_per_s, 0.0)[0]))
-            fine = work.steady(p, on, around(tried.batch_count, k))
+            fine = work.steady(p, on, around(tried.batch_count, k), timer)
             served = np.where(fine.feasible, fine.requests_per_s, 0.0)[0]
             k = int(np.argmax(served))
             found[p] = _Steady(float(fine.batch_count[k]), float(served[k]) * work.tokens_per_request / p.chips)
@@ -360,6 +367,6 @@ def _sampled(
         return np.zeros(draws.n)
     high = min(2 * batch, most_batch(work.shape, p))
     grid = np.unique(np.round(np.geomspace(max(batch / 8, 1), high, _SAMPLE_BATCHES)))
-    state = work.steady(p, on, grid)
+    state = work.steady(p, on, grid, RooflineTimer())
     served = np.where(state.feasible, state.requests_per_s, 0.0).max(axis=1)
     return np.asarray(served * work.tokens_per_request / p.chips)

@@ -1,8 +1,8 @@
 """What each mm2 buys: area given to one block of a design, or taken from it, mapping and batch chosen anew.
 
 A step changes one number of the design, and what follows from it (bandwidths that feed the arrays). Its area is that of
-all dies of the package, and its worth the change of the mix's cost: a block whose slope is the most negative is where
-the next mm2 should go; at an optimum without limits all slopes would be 0.
+all dies of the package, and its worth the change of the mix's cost. A block whose slope is the most negative is where
+the next mm2 should go; at an optimum among whole numbers all slopes are at least 0, but for steps between its grid's.
 """
 
 from __future__ import annotations
@@ -78,12 +78,8 @@ def _entry(block: str, step: str, usd: Array, mm2: Array, more: int) -> Marginal
     less = more + 1
     d_mm2, d_usd = mm2 - mm2[0], usd - usd[0]
     can = {k: bool(np.isfinite(usd[k])) and abs(d_mm2[k]) > 1e-9 for k in (more, less)}
-    ends = [k for k in (more, less) if can[k]]
-    slope = None
-    if len(ends) == 2:
-        slope = float((usd[more] - usd[less]) / (mm2[more] - mm2[less]))
-    elif ends:
-        slope = float(d_usd[ends[0]] / d_mm2[ends[0]])
+    next_step = more if can[more] else less if can[less] else None
+    slope = None if next_step is None else float(d_usd[next_step] / d_mm2[next_step])
     names = {more: "more", less: "less"}
     return Marginal(
         block=block,

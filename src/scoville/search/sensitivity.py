@@ -38,10 +38,11 @@ def slices(space: Space, found: Slices) -> tuple[Slice, ...]:
 
 
 def parameters(sliced: Iterable[Slice]) -> tuple[Parameter, ...]:
-    """The choices by how much they move the cost, most first; values at which nothing can serve are left out."""
+    """A design's choices by how much they move the cost, most first; values at which nothing can serve are left out."""
     by_key: dict[str, list[Slice]] = {}
     for s in sliced:
-        by_key.setdefault(s.key, []).append(s)
+        if ": " not in s.key:  # mapping and batch of one that is served
+            by_key.setdefault(s.key, []).append(s)
     found = []
     for key, same in by_key.items():
         best, worst = (pick(same, key=lambda s: s.usd_per_token) for pick in (min, max))
