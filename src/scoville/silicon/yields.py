@@ -18,6 +18,8 @@ Floats = NDArray[np.float64]
 Model = Literal["poisson", "murphy", "seeds", "negative-binomial", "bose-einstein"]
 
 _MURPHY_NODES = 12
+# k nodes err by about (s / (2 + s))^(2 k) on exp(-s x); few steps, so that a die's yield hardly depends on its company.
+_GAMMA_NODES = ((0.5, 6), (2.0, 16), (np.inf, 64))
 _SEEDS_NODES = 128
 
 
@@ -91,8 +93,7 @@ def densities(model: Model, parameter: ArrayLike = 1.0, most_defects: float = 1.
             _spread((weights / weights.sum()).reshape(shape), alpha),
         )
     scale = most_defects / alpha.min() if model == "negative-binomial" else most_defects
-    ratio = scale / (2 + scale)  # the error of k nodes on exp(-scale x) falls as ratio^(2 k)
-    nodes, weights = _gamma(alpha, int(np.clip(np.ceil(np.log(1e-9) / (2 * np.log(ratio + 1e-9))), 4, 64)))
+    nodes, weights = _gamma(alpha, next((k for reach, k in _GAMMA_NODES if scale <= reach), _GAMMA_NODES[-1][1]))
     return (nodes / alpha, weights) if model == "negative-binomial" else (nodes, weights)
 
 
