@@ -1,7 +1,7 @@
 """The chip model against what makers published; docs/silicon.md shows the same figures.
 
 Overheads are fitted on A100 and MTIA 2i. Peaks within 2 % for every bundled chip; die area within 10 % and TDP within
-15 % for the chips that were not fitted and have both arrays and figures from their makers. Upper bounds (TPU v4i's die),
+15 % for chips that were not fitted and have arrays and figures from their makers. Upper bounds (TPU v4i's die),
 press figures (Jalapeño's and B200's dies) and chips of older processes or other kinds are shown, not held to a limit.
 """
 
