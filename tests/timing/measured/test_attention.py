@@ -189,3 +189,31 @@ def test_latent_attention_reads_one_latent() -> None:
     assert sides.memory.kv_token_s >= 0.99 * 1152 / 3.35e12, "quicker than the latent can be read"
     ratio = t.seconds(latent, "decode", 128, 1, 8191) / sides.seconds(work(128, 1, 8191, None))
     assert 0.6 < ratio < 1.6
+
+
+def test_a_slower_clock_and_a_wider_instruction_start_later() -> None:
+    chip, kernel = AttentionChip(1e15, 2e15, 2e12), AttentionKernel.of(FACTS, "prefill", "vllm")
+    start = roofline_sides(LLAMA_8B, "prefill", chip, kernel).fixed_s
+    slow = roofline_sides(LLAMA_8B, "prefill", replace(chip, clock_hz=1.83e9 / 2), kernel).fixed_s
+    assert slow - start == pytest.approx(kernel.fixed_s), "half of the clock does not take the start twice as long"
+    narrow = roofline_sides(LLAMA_8B, "prefill", replace(chip, warpgroup=False), kernel).fixed_s
+    assert narrow < start
+
+
+def test_an_h20_comes_nearer_to_its_small_peak() -> None:
+    # alibaba/InferSim, bench_data/mha/prefill/h20/32-8-128.csv: one prompt of 8,192 in bf16, 4,155.6 us, MFU 0.894;
+    # 64-8-128.csv: one of 16,384, 32,218 us.
+    h20, kernel = AttentionChip.of(FACTS.accelerator("h20"), FACTS), AttentionKernel.of(FACTS, "prefill", "vllm")
+    for heads, tokens, measured_s in ((32, 8192, 4155.6e-6), (64, 16_384, 32_218e-6)):
+        seconds = roofline_sides(HeadLayout(heads, 8, 128), "prefill", h20, kernel).seconds(work(1, tokens, 0, None))
+        assert seconds == pytest.approx(measured_s, rel=0.15)
+
+
+def test_tensorrt_llm_multiplies_an_fp8_cache_in_fp8_where_instructions_are_wide() -> None:
+    chip, kernel = AttentionChip(1e15, 2e15, 2e12), AttentionKernel.of(FACTS, "prefill", "trtllm")
+    layout = HeadLayout(32, 8, 128, cache="fp8")
+    wide, narrow = (
+        roofline_sides(layout, "prefill", replace(chip, warpgroup=x), kernel).compute.pair_s for x in (True, False)
+    )
+    assert wide == pytest.approx(32 * 512 / (2e15 * kernel.compute_fp8_frac))
+    assert narrow == pytest.approx(32 * 512 / (1e15 * kernel.compute_warp_frac))

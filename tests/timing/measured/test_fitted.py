@@ -217,3 +217,21 @@ def test_arrays_time_experts_and_latent_caches(facts: Facts, model: str) -> None
 def test_a_chip_without_arrays_is_told_so(facts: Facts) -> None:
     with pytest.raises(FactError, match="h100-sxm has no matrix units that the systolic timer could time: its facts"):
         chips(facts.accelerator("h100-sxm"), facts, Draws.central(), "systolic")
+
+
+def test_no_draw_beats_the_speed_of_light(facts: Facts) -> None:
+    """However much quicker than the fit a class is drawn, weights cross the memory and FLOP take the peak."""
+    on = chips(facts.accelerator("b200-sxm"), facts, Draws(3, 2))
+    on = replace(on, class_frac={name: np.full(2, 0.01) for name in on.class_frac})
+    table = llama(Precision("fp8", "fp8", "bf16"))
+    found = curve(table, on, "mlp_up")
+    light = gemm.light_seconds(GemmChip(4.5e15, 8e12, 1.0), GEMM_FORMATS["fp8"], ROWS, 2 * 28_672 // 4, 8192)
+    assert (found.seconds >= 0.99 * light).all(), "a product is quicker than its chip"
+    decode = next(op for op in table.operators if op.kind == "attention_decode")
+    assert isinstance(on.kernels, FittedKernels)
+    sides = on.kernels.sides(decode, on)
+    assert sides is not None
+    token_s = sides.sides.memory.kv_token_s * sides.memory_frac
+    assert (token_s >= 0.99 * 2 * 2 * 2 * 128 / 8e12).all(), "a cache is read faster than the memory can"
+    pair_s = sides.sides.compute.pair_s * sides.compute_frac
+    assert (pair_s >= 0.99 * 16 * 4 * 128 / 4.5e15).all(), "scores are quicker than the peak"

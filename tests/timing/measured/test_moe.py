@@ -273,3 +273,28 @@ def test_light_counts_the_weights_of_touched_experts_only() -> None:
     layout, wide = ExpertLayout(1000, 1000, 8, 2, gated=False), replace(UNIT, peak_flop_per_s=1e15)
     assert light_seconds(UNIT, MOE_FORMATS["fp8"], layout, load_) == pytest.approx([2 * 2 * 2e6 / 1e12])
     assert light_seconds(wide, MOE_FORMATS["fp8"], layout, load_) == pytest.approx([(2e6 + 2 * 1000 * 2 / 2) / 1e12])
+
+
+def test_rows_of_experts_cost_the_units_time_or_the_memory() -> None:
+    """16 rows of 10 kB at 1 TB/s; a chip with twice the bandwidth to a unit and cycle moves half of them no faster."""
+    fmt, layout, load_ = MOE_FORMATS["bf16"], ExpertLayout(1000, 1000, 4, 2), Load(*(np.array([x]) for x in (16, 0, 0)))
+    kernel = replace(PLAIN, row_count=1.0, unit_frac=0.5)
+    one = roofline_seconds(kernel, UNIT, fmt, layout, [8], load_)
+    two = replace(UNIT, memory_bytes_per_s=2e12, unit_memory_frac=2.0)
+    assert roofline_seconds(kernel, two, fmt, layout, [8], load_) == pytest.approx(0.75 * one)
+
+
+def test_a_generation_gives_start_and_share_of_the_peak() -> None:
+    across = MoeAcross.of(facts(), "trtllm", "bf16")
+    h100, l40s = (across.on(Generation.of(facts().accelerator(c), facts())) for c in ("h100-sxm", "l40s"))
+    assert (h100.compute_frac, l40s.compute_frac) == (across.compute_frac, across.compute_warp_frac)
+    assert h100.fixed_s == pytest.approx(3e-6 + across.fixed_s)
+    assert l40s.fixed_s == pytest.approx(3e-6 + across.fixed_warp_s * 1.83 / 2.49)
+
+
+def test_a_chip_that_nobody_counted_takes_the_defaults() -> None:
+    g = Generation.of(facts().accelerator("mi300x"), facts())
+    assert (g.clock_hz, g.warpgroup, g.unit_frac) == (1.83e9, True, 1.0)
+    # 1,307 TFLOP/s are 174 units of an H100's 7.49; 5.3 TB/s to them are 1.2 times an H100's bandwidth to a unit.
+    assert g.units_count == pytest.approx(174, rel=0.01)
+    assert g.unit_memory_frac == pytest.approx(5.3 / 3.35 * 132 / 174, rel=0.01)

@@ -45,8 +45,6 @@ Pair = tuple[str, str]
 Kernel = TypeVar("Kernel", GemmKernel, MoeKernel)
 FAMILIES = ("vllm", "trtllm")
 SWITCHED = ("a100-sxm", "h100-sxm", "h200-sxm")  # whose collectives were fitted
-# Routers load experts unevenly; of the measured laws this one agrees best with served mixtures of experts.
-ROUTING = "power_law_1.2"
 STORED = {"fp32": "fp32", "bf16": "bf16", "fp8": "fp8", "int8": "int8", "fp4": "mxfp4", "int4": "int4"}
 _BITS = {"fp32": 16, "bf16": 16, "fp8": 8, "int8": 8, "fp4": 4, "int4": 4}
 # By the format multiplied, and for 16-bit arithmetic by the bits of the weights.
@@ -79,6 +77,7 @@ class FittedKernels:
     share_frac           by class and format, shares of the peak as the facts `efficiency` have them
     compute_flop_per_s, memory_bytes_per_s   central figures of the chip, at which attention's sides are drawn
     link_latency_s       of the chips whose collectives were fitted
+    routing              law by which tokens reach experts, one of `moe_routing.DISTRIBUTIONS`
     """
 
     chip: str
@@ -94,6 +93,7 @@ class FittedKernels:
     memory_bytes_per_s: float
     generation: Generation
     link_latency_s: float
+    routing: str
 
     def sides(self, op: Operator, chips: Chips) -> KernelSides | None:
         """The two sides of an attention core; None for a cache of another format than bf16 and 8 bits."""
@@ -191,7 +191,7 @@ class FittedKernels:
         unit_memory_frac = self.generation.unit_memory_frac * bandwidth / self.memory_bytes_per_s
         chip = MoeChip(same_rows(chips.compute_flop_per_s[pair]), bandwidth, 0.0, unit_memory_frac)
         fmt = MoeFormat(STORED[weight], STORED[rate])
-        load = expected_load(layout.experts, layout.top_k, layout.expert)
+        load = expected_load(layout.experts, layout.top_k, layout.expert, self.routing)
         time = moe.roofline_seconds(kernel, chip, fmt, layout, ROWS, load) * same_rows(chips.class_frac["moe"])
         return np.maximum(time, moe.light_seconds(chip, fmt, layout, load))
 
@@ -222,10 +222,10 @@ def same_rows(values: Array) -> Array:
 
 
 @lru_cache(maxsize=256)
-def expected_load(experts: int, top_k: int, expert: int) -> Load:
+def expected_load(experts: int, top_k: int, expert: int, routing: str) -> Load:
     """Work of the busiest rank at ROWS, (K,), between octave halves of tokens linear in their logarithms."""
     at, knots = np.log(ROWS), np.log(_KNOTS)
-    drawn = routing_load(_KNOTS, experts, top_k, expert, ROUTING)
+    drawn = routing_load(_KNOTS, experts, top_k, expert, routing)
     return Load(*(np.exp(np.interp(at, knots, np.log(np.maximum.accumulate(x)))) for x in drawn))
 
 
@@ -263,4 +263,5 @@ def fitted_kernels(accelerator: Accelerator, facts: Facts, family: str) -> Fitte
         memory_bytes_per_s=tier.bandwidth.number if tier and tier.bandwidth else np.nan,
         generation=generation,
         link_latency_s=float(np.mean(latencies)),
+        routing=str(facts.get("kernel-moe", "routing").value),
     )

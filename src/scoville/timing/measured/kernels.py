@@ -20,7 +20,7 @@ from scoville.timing.curves import ROWS, Curve
 from scoville.timing.measured.attention import AttentionTimes, HeadLayout, Phase, attention_times
 from scoville.timing.measured.attention_roofline import LATENT_DIM
 from scoville.timing.measured.collectives import CollectiveTimes, collective_chips, collective_times
-from scoville.timing.measured.fitted import ROUTING, FittedKernels, KernelSides, same_rows
+from scoville.timing.measured.fitted import FittedKernels, KernelSides, same_rows
 from scoville.timing.measured.gemm import GemmTimes, gemm_tables, gemm_times
 from scoville.timing.measured.moe import moe_tables, moe_times
 from scoville.transformer.operators import Operator, OperatorTable
@@ -43,7 +43,7 @@ _SAME_FIGURE_FRAC = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class MeasuredKernels:
-    """The tables of one chip and engine family; `otherwise` answers for what they lack."""
+    """The tables of one chip and engine family; `otherwise` answers for what they lack, `routing` is its law."""
 
     chip: str
     family: str
@@ -52,6 +52,7 @@ class MeasuredKernels:
     attention: AttentionTimes | None
     collectives: CollectiveTimes | None
     otherwise: FittedKernels | None = None
+    routing: str = ""
 
     def agrees(self, memory_bytes_per_s: float, compute_flop_per_s: Mapping[Pair, float]) -> bool:
         """Whether the chip is the one that was measured: not where somebody gives its id another memory or peak."""
@@ -99,10 +100,10 @@ class MeasuredKernels:
             experts = moe_times(self.chip, self.family, name)
             e = op.experts
             layout = (e.hidden, e.intermediate, e.experts, e.top_k, e.tensor, e.expert)
-            pair_s = experts.seconds(ROWS, *layout, distribution=ROUTING, gated=e.gated)
+            pair_s = experts.seconds(ROWS, *layout, distribution=self.routing, gated=e.gated)
             # The table has both products as one: each gets its share of the weights.
             share = op.shape[0] * op.shape[1] / (e.hidden * e.intermediate * (3 if e.gated else 2))
-            covered = experts.covers(ROWS, *layout, distribution=ROUTING, gated=e.gated)
+            covered = experts.covers(ROWS, *layout, distribution=self.routing, gated=e.gated)
             return int(columns[0]), pair_s * share, covered
         return None
 
@@ -169,10 +170,10 @@ def _name(formats: Mapping[Pair, str], pair: Pair, known: Container[str], block:
     return blocks if block and blocks in known else name if name in known else ""
 
 
-def measured_kernels(chip: str, family: str, otherwise: FittedKernels | None = None) -> MeasuredKernels | None:
+def measured_kernels(chip: str, family: str, otherwise: FittedKernels) -> MeasuredKernels | None:
     """The tables of a chip (a fact subject, 'h100-sxm') in the kernels of an engine family; None without any."""
     found = _tables(chip, family)
-    return replace(found, otherwise=otherwise) if found else None
+    return replace(found, otherwise=otherwise, routing=otherwise.routing) if found else None
 
 
 @lru_cache(maxsize=16)

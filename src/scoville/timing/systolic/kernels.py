@@ -104,7 +104,7 @@ class SystolicKernels:
                 seconds = self.times.gemm_seconds(ROWS, n, k, *formats)
             else:
                 e = op.experts
-                load = expected_load(e.experts, e.top_k, e.expert)
+                load = expected_load(e.experts, e.top_k, e.expert, self.collectives.routing)
                 down = op.shape == (e.hidden, e.intermediate)
                 n, k = (n, -(-k // e.tensor)) if down else (-(-n // e.tensor), k)
                 seconds = self.times.moe_seconds(load.rows, load.touched, n, k, *formats)
