@@ -31,7 +31,7 @@ def mine(tmp_path: Path) -> Path:
 def test_a_claim_is_printed_with_its_source_figures_and_verdict(mine: Path) -> None:
     done = CliRunner().invoke(app, ["claims", "tpu-v4", "--facts", str(mine)])
     assert done.exit_code == 0, done.output
-    for part in ("1 claims about TPU v4", "me, 2026-11 (vendor)", "Basis: my notes.", "280", "the claim needs"):
+    for part in ("1 claim about TPU v4", "me, 2026-11 (vendor)", "Basis: my notes.", "280", "the claim needs"):
         assert part in done.output, part
 
 

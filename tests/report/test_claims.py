@@ -57,7 +57,7 @@ def points(found: Report) -> list[dict[str, float]]:
 def test_a_claim_is_printed_as_it_was_said_beside_the_model() -> None:
     text = printed(report(audit("plausible only if")))
     for part in (
-        "1 claims about Chip: 1 plausible only if", ">= 19,641 tok/s", "9,000 (8,000–10,000)", "7,000 (6,000–8,000)",
+        "1 claim about Chip: 1 plausible only if", ">= 19,641 tok/s", "9,000 (8,000–10,000)", "7,000 (6,000–8,000)",
         "somebody, 2026-08-25 (vendor), who said so; against GB300", "no value is enough alone", ">= 90.0",
         "with the share of 100 %:", "<= 1.00", "Plausible only if the share is at least 90 %.", "Timed: chip: TP8.",
     ):  # fmt: skip

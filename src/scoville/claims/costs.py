@@ -120,7 +120,9 @@ def _reached(claim: Claim, ratios: list[Line]) -> tuple[str, ...]:
         if line.modelled is not None:
             sides[line.modelled.central <= most].append(line.what.removeprefix("ratio to "))
     text = {side: "; ".join(names) or "nobody" for side, names in sides.items()}
-    said = [f"At central values a token costs {most:.0%} or less of one on: {text[True]}. More on: {text[False]}."]
+    said = [
+        f"At central values a token costs {100 * most:.0f} % or less of one on: {text[True]}. More on: {text[False]}."
+    ]
     first, claimed = ratios[0].what.removeprefix("ratio to "), ratios[0].claimed
     if claimed is not None:
         said.append(

@@ -61,7 +61,7 @@ def title(report: Report) -> str:
     listed = wording.listed(
         f"{count[v]} {v.removesuffix(' by').removesuffix(' because')}" for v in VERDICTS if count[v]
     )
-    return f"{len(report.audits)} claims about {report.name}: {listed}"
+    return f"{wording.counted(len(report.audits), 'claim')} about {report.name}: {listed}"
 
 
 def _verdicts(report: Report) -> Table:
