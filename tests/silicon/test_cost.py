@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from scoville.errors import DesignError
+from scoville.errors import DesignError, FactError
 from scoville.facts import Draws, Facts, load
 from scoville.silicon import cost
 from scoville.silicon.area import Area, area, die_sides_mm, memory_edge_mm
@@ -198,6 +199,19 @@ def test_contradictions_are_refused(
 ) -> None:
     with pytest.raises(DesignError, match=says):
         prices(replace(read_design("jalapeno"), **change), facts, date=date, volume=volume, seller=seller)  # type: ignore[arg-type]
+
+
+def test_a_price_path_of_a_users_file_needs_months(tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text(
+        '[memory-price-hbm4.price]\nvalue = "20 USD/GiB"\nsource = "a quote"\nas_of = "2026"\nkind = "reported"\n',
+        encoding="utf-8",
+    )
+    with pytest.raises(FactError, match=r'own.toml:1: .*expected vintage = "YYYY-MM"'):
+        prices(read_design("jalapeno"), load([own]), date="2027-01", volume=1)
+    own.write_text(own.read_text(encoding="utf-8") + 'vintage = "2027-01"\n', encoding="utf-8")
+    found = prices(read_design("jalapeno"), load([own]), date="2027-01", volume=1)
+    assert float(found.memory_usd_per_byte) * 2**30 == pytest.approx(20)
 
 
 def test_many_designs_and_many_samples_are_the_same_arithmetic(facts: Facts) -> None:

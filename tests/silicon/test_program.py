@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from scoville.errors import DesignError
+from scoville.errors import DesignError, FactError
 from scoville.facts import Draws, Facts, load
 from scoville.silicon import program as programs
 from scoville.silicon.design import read_design
@@ -83,6 +84,16 @@ def test_months_are_counted_from_the_first_of_the_start() -> None:
     assert month_after("2026-01", 0) == "2026-01"
     assert month_after("2026-01", 11.99 * MONTH) == "2026-12"
     assert month_after("2026-11", 2.5 * MONTH) == "2027-01"
+
+
+def test_shares_of_more_than_all_are_refused(tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text(
+        '[programme.ip_share]\nvalue = "60 %"\nsource = "a quote"\nas_of = "2026"\nkind = "reported"\n',
+        encoding="utf-8",
+    )
+    with pytest.raises(FactError, match="sum to more than 1"):
+        program(read_design("h100"), load([own]), start="2026-01")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike
 
-from scoville.errors import DesignError, nearest
+from scoville.errors import DesignError, FactError, nearest
 from scoville.facts import Draws, Fact, Facts
 from scoville.silicon.area import (
     FABRIC,
@@ -113,7 +113,7 @@ def prices(
     """Prices in month `date` (YYYY-MM) for `volume` chips sold by `seller`, a fact of vendor-margin, or "none".
 
     Raises DesignError for an unknown process, memory, seller or month, one before the memory's price path, a volume
-    that is not positive.
+    that is not positive; FactError for a price path with an undated price.
     """
     if not _MONTH.fullmatch(date):
         raise DesignError(f"'{date}' is no month; expected YYYY-MM")
@@ -190,6 +190,8 @@ def _memory(kind: str, facts: Facts, draws: Draws | None, date: str) -> float | 
     if kind not in kinds:
         raise DesignError(f"the memory '{kind}' has no price path; {nearest(kind, kinds)}")
     path = [f for f in facts.of(f"memory-price-{kind}") if f.name == "price"]
+    if undated := next((f for f in path if not f.vintage), None):
+        raise FactError(f'{undated.place}: a price path needs each price\'s month; expected vintage = "YYYY-MM"')
     if date < path[0].vintage:
         raise DesignError(f"{date} is before the price path of {kind}, which begins in {path[0].vintage}")
     later = next((i for i, f in enumerate(path) if f.vintage > date), None)

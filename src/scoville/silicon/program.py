@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scoville.errors import DesignError
+from scoville.errors import DesignError, FactError
 from scoville.facts import Draws, Facts
 from scoville.silicon.cost import drawn, known_process
 from scoville.silicon.design import Array, Design
@@ -78,7 +78,7 @@ def program(
     `reused_frac` of design, verification and software from a chip of the same line (None: the usual share, a fact);
     IP, masks and respins are paid again. Every respin costs part of each mask set and of the design. One of the slip's
     draws stretches concept and RTL alike; three projects in four are late. Raises DesignError for a month or process
-    that is not known, or a share outside of 0 to 1.
+    that is not known, or a reused share outside of 0 to 1; FactError for shares of the facts that sum to more than 1.
     """
     _index(start)
     if reused_frac is not None and not 0 <= reused_frac <= 1:
@@ -95,6 +95,10 @@ def program(
     masks = sum((drawn(facts.get(p, "mask_set"), draws) for p in processes), 0.0)
     anew = 1 - (of("reuse_share") if reused_frac is None else reused_frac)
     software, verification, ip = of("software_share"), of("verification_share"), of("ip_share")
+    if np.max(software + verification + ip) > 1:
+        raise FactError(
+            "programme: the shares of software, verification and IP sum to more than 1; the design has none"
+        )
     respins = of("respins")
     parts = {
         DESIGN: engineering * (1 - software - verification - ip) * anew,
