@@ -5,10 +5,10 @@ What depends on the design alone (area, yield, price, hour, energies) is compute
 step on every design (`timing.systolic.steps`), memory, latency, power and cost. `one.evaluate_one` does a single point
 in plain Python.
 
-The step is the average one of a replica in balance: `batch` sequences in decode and the I / O x batch prompt tokens
-that come meanwhile (I fresh prompt and O output tokens a request); its time is the mean TPOT. One more step, full of
-prompts, says how fast prefill runs; waits and percentiles follow (`balance`). Memory holds the 99th percentile of
-running sequences.
+A replica in balance takes I / O prompt tokens for each token of an answer (I fresh prompt, O output tokens a request):
+TPOT is a step of `batch` decodes and what those prompt tokens add to it. Three kinds of steps are timed for that: the
+decodes of each batch, those of the middle batch with as many prompts as usually come at once, and a step full of
+prompts, for the queue. Waits and percentiles follow (`balance`). Memory holds the 99th percentile of running sequences.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from scoville.facts import Draws, Facts
 from scoville.facts.names import FORMATS
 from scoville.search.balance import RESULTS, points
 from scoville.serving.shape import TrafficShape
-from scoville.serving.steady import Targets, average_step, worst_rank_frac
+from scoville.serving.steady import Targets, average_step, bubble_frac, usual_chunk_tokens, worst_rank_frac
 from scoville.silicon.area import DIE_LINKS, FABRIC, VECTOR, area, memory_bytes_per_s
 from scoville.silicon.cost import Prices, stack_bytes, unit_cost
 from scoville.silicon.design import Array, Design
@@ -39,7 +39,7 @@ from scoville.silicon.limits import broken
 from scoville.silicon.peak import peak_flop_per_s
 from scoville.silicon.power import INTERFACE, LEAKAGE, SRAM, STACKS, power
 from scoville.silicon.technology import Technology
-from scoville.timing.chips import Chips
+from scoville.timing.chips import SYSTOLIC, Chips, chips
 from scoville.timing.systolic.closed_form import Machines
 from scoville.timing.systolic.kernels import SystolicKernels
 from scoville.timing.systolic.steps import Links, StepWork, step_seconds, step_work
@@ -48,6 +48,7 @@ from scoville.transformer.step import Parallelism
 
 Bools = NDArray[np.bool_]
 Pair = tuple[str, str]
+_REFERENCE = "jalapeno"
 _ACTIVATION_BYTES = 2 * 2.0  # what an operator reads and writes of each token and element, bf16
 
 
@@ -85,6 +86,13 @@ def hour(facts: Facts, terms: OwnershipTerms) -> Hour:
         of_nre_usd_per_h=capital,
         fixed_usd_per_h=term("system_adder") * factor,
     )
+
+
+def reference(facts: Facts) -> Chips:
+    """A chip timed by its arrays that stands for designs in all that none of them states: launches, latencies of links,
+    shares of peaks and of memory; with the error of chips that nobody has measured, as designs are."""
+    known = chips(facts.accelerator(_REFERENCE), facts, Draws.central(), SYSTOLIC)
+    return replace(known, time_frac=np.array([facts.get("uncertainty", "chip_unmeasured").number]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -208,9 +216,10 @@ def _multiplied(peaks: Mapping[Pair, Array], like: Chips) -> dict[Pair, Pair]:
 class Task:
     """A model and its traffic under one sharding at m batches, without a chip; arrays of shape (m,).
 
-    `work` holds the balanced steps and, last, one of `chunk_tokens` prompt tokens. `need_bytes` is what the cache takes
-    of a chip beside `resident_bytes` of weights; `activation_bytes` what a step's activations take. `possible` says
-    where a step's token budget holds; `tokens_per_chip_tokens` are served while each sequence gets a token.
+    `work` holds the steps of decodes and, last, one of batch `middle` with `usual_tokens` of prompts and one of
+    `chunk_tokens` of prompts alone. `need_bytes` is what the cache takes of a chip beside `resident_bytes` of weights;
+    `activation_bytes` what a step's activations take. `possible` says where a step's token budget holds;
+    `tokens_per_chip_tokens` are served while each sequence gets a token.
     """
 
     parallelism: Parallelism
@@ -225,6 +234,9 @@ class Task:
     activation_bytes: Array
     possible: Bools
     tokens_per_chip_tokens: Array
+    bubble_frac: Array
+    middle: int
+    usual_tokens: float
 
 
 def task(
@@ -237,14 +249,15 @@ def task(
     block_tokens: float = 16.0,
     sequence_s: float = 0.0,
 ) -> Task:
-    """The balanced step at each batch (m,), and what the cache takes, as `steady_state` has it."""
+    """The steps at each batch (m,), ascending, and what the cache takes, as `steady_state` has it."""
     p = table.parallelism
     batch = np.asarray(batch, float)
-    groups = p.attention_data
-    prefill = batch * shape.fresh_input_tokens / shape.output_tokens / p.pipeline
+    groups, middle = p.attention_data, len(batch) // 2
     chunk = shape.chunk_tokens * groups
-    mixes = [average_step(shape, p, float(b), float(c)) for b, c in zip(batch, prefill, strict=True)]
-    busiest = worst_rank_frac(np.array([max(batch.max() / p.pipeline, 1.0)]), groups)
+    usual = float(usual_chunk_tokens(shape, p, batch[middle : middle + 1]).mean())
+    busiest = worst_rank_frac(np.maximum(batch[-1:] / p.pipeline, 1.0), groups)
+    mixes = [average_step(shape, p, float(b), 0.0) for b in batch]
+    mixes.append(average_step(shape, p, float(batch[middle]), usual))
     mixes.append(replace(average_step(shape, p, 0.0, chunk), worst_rank_frac=busiest))
     features = np.concatenate([table.layout.features(mix) for mix in mixes])
     held = batch + NormalDist().inv_cdf(0.99) * np.sqrt(batch)
@@ -263,8 +276,11 @@ def task(
         sampling_s=features[:, table.layout.column("rank_sampled_tokens")] * sequence_s,
         need_bytes=held * worst_rank_frac(held, groups) * per_sequence + float(table.cache_bytes(most)[0]),
         resident_bytes=table.resident_bytes,
-        activation_bytes=(prefill + batch / p.pipeline) * table.architecture.hidden * _ACTIVATION_BYTES / groups,
-        possible=(batch / p.pipeline + prefill <= chunk) & (batch / groups < shape.chunk_tokens),
+        activation_bytes=(usual + batch / p.pipeline) * table.architecture.hidden * _ACTIVATION_BYTES / groups,
+        possible=batch / groups < shape.chunk_tokens,
+        bubble_frac=bubble_frac(shape, p, batch) if p.pipeline > 1 else np.ones_like(batch),
+        middle=middle,
+        usual_tokens=usual,
         tokens_per_chip_tokens=batch * ((1 + shape.input_tokens / shape.output_tokens) / p.chips),
     )
 
@@ -296,33 +312,36 @@ class Points:
         return self.power_w / self.tokens_per_s_per_chip
 
 
-def evaluate(chips: Candidates, served: Task) -> Points:
+def evaluate(found: Candidates, served: Task) -> Points:
     """Every design of a block under one sharding at every batch."""
     p, shape, work, targets = served.parallelism, served.shape, served.work, served.targets
-    stage, latency = step_seconds(chips.machines, chips.links, work)
+    stage, latency = step_seconds(found.machines, found.links, work)
     if served.sampling_s.any():
         stage, latency = stage + served.sampling_s[:, None], latency + served.sampling_s[:, None]
-    m, n = len(served.batch_count), len(chips)
+    m, n = len(served.batch_count), len(found)
     out = np.empty((len(RESULTS), m, n))
-    need = served.need_bytes + (served.activation_bytes if chips.on_chip else 0.0)
+    need = served.need_bytes + (served.activation_bytes if found.on_chip else 0.0)
     points(
         out,
         np.empty_like(stage),
+        np.empty((5, n)),
         stage,
         latency,
-        np.stack([*(chips.matrix_j_per_flop[f] for f in work.pairs), chips.memory_j_per_byte, chips.link_j_per_byte]),
+        np.stack([*(found.matrix_j_per_flop[f] for f in work.pairs), found.memory_j_per_byte, found.link_j_per_byte]),
         np.vstack([work.flop, work.memory_bytes, work.link_bytes]),
         np.stack(
             [
-                chips.room_bytes - served.resident_bytes,
-                chips.cap_w,
-                chips.static_w,
-                chips.usd_per_h,
-                chips.nre_usd_per_h,
-                ~chips.broken & (chips.links.domain_count >= p.tensor),
+                found.room_bytes - served.resident_bytes,
+                1 / np.maximum(found.cap_w - found.static_w, 1e-9),
+                found.static_w,
+                found.usd_per_h,
+                found.nre_usd_per_h,
+                ~found.broken & (found.links.domain_count >= p.tensor),
             ]
         ),
-        np.stack([served.batch_count, need, served.possible, served.tokens_per_chip_tokens]),
+        np.stack([served.batch_count, need, served.possible, served.tokens_per_chip_tokens, served.bubble_frac]),
+        served.middle,
+        served.usual_tokens,
         float(p.pipeline),
         float(p.attention_data),
         served.chunk_tokens,
@@ -335,6 +354,6 @@ def evaluate(chips: Candidates, served: Task) -> Points:
         targets.ttft_s,
         targets.tpot_s,
     )
-    found: dict[str, Any] = dict(zip(RESULTS, out.transpose(0, 2, 1), strict=True))
-    found |= {name: found[name] > 0 for name in ("fits", "feasible")}
-    return Points(**found)
+    results: dict[str, Any] = dict(zip(RESULTS, out.transpose(0, 2, 1), strict=True))
+    results |= {name: results[name] > 0 for name in ("fits", "feasible")}
+    return Points(**results)

@@ -7,16 +7,16 @@ formulas of a product and of the balance are shared, as their plain source.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
 
 from scoville.errors import DesignError
-from scoville.search.balance import RESULTS, point
+from scoville.search.balance import RESULTS, point, prefill
 from scoville.search.evaluate import Hour
 from scoville.serving.shape import TrafficShape
-from scoville.serving.steady import Targets, worst_rank_frac
+from scoville.serving.steady import Targets, bubble_frac, usual_chunk_tokens, worst_rank_frac
 from scoville.silicon.area import DIE_LINKS, FABRIC, VECTOR, area, memory_bytes_per_s
 from scoville.silicon.cost import Prices, stack_bytes, unit_cost
 from scoville.silicon.design import Design
@@ -70,13 +70,13 @@ def evaluate_one(
     tdp = min(float(used.tdp_w), float(design.power_cap_w))
     hw = _hardware(design, technology, like)
 
-    prefill = batch * shape.fresh_input_tokens / shape.output_tokens / p.pipeline
     chunk = shape.chunk_tokens * p.attention_data
-    steps = [_mix(asked, batch, prefill), _mix(asked, 0.0, chunk)]
+    usual = float(usual_chunk_tokens(shape, p, np.array([batch])).mean())
     busiest = float(worst_rank_frac(np.array([max(batch / p.pipeline, 1.0)]), p.attention_data)[0])
+    steps = [_mix(asked, batch, 0.0), _mix(asked, batch, usual), _mix(asked, 0.0, chunk)]
     times, energy = [], []
     for mix in steps:
-        row = [float(x) for x in asked.table.layout.features(_ranked(mix, busiest))[0]]
+        row = [float(x) for x in asked.table.layout.features(replace(mix, worst_rank_frac=np.array([busiest])))[0]]
         stages = [0.0] * p.pipeline
         flop: dict[tuple[str, str], float] = {}
         moved = sent = 0.0
@@ -96,22 +96,25 @@ def evaluate_one(
         times.append(((max(stages) + overhead) * own + sampling, (sum(stages) + overhead) * own + sampling))
         energy.append(_joules(design, technology, used.blocks_w, flop, moved, sent))
 
-    need = _need_bytes(asked, batch, busiest)
+    need = _need_bytes(asked, batch)
     memory, reserve = design.stacks_count * float(stack_bytes(design, prices)), float(like.reserve_bytes[0])
     room = float(memory) * float(like.memory_use_frac[0]) - reserve
     if design.memory == "none":
         slices = design.active_slices_count * design.sram_per_slice_bytes
         room = float(slices + design.compute_dies_count * design.sram_shared_bytes)
-        need += (prefill + batch / p.pipeline) * asked.table.architecture.hidden * 4.0 / p.attention_data
+        need += (usual + batch / p.pipeline) * asked.table.architecture.hidden * 4.0 / p.attention_data
     allowed = not bool(broken(design, space, used, technology)) and p.tensor <= design.scale_up_domain_count
-    possible = batch / p.pipeline + prefill <= chunk and batch / p.attention_data < shape.chunk_tokens
-    t = asked.targets
+    t, static = asked.targets, float(used.blocks_w[LEAKAGE])
+    spare = 1 / max(float(design.power_cap_w) - static, 1e-9)
+    bubble = float(bubble_frac(shape, p, np.array([batch]))[0]) if p.pipeline > 1 else 1.0
+    decode, mixed, full = ((*time, joules) for time, joules in zip(times, energy, strict=True))
+    added = plain(prefill)(*decode, *mixed, *full, spare, usual, chunk, float(p.pipeline))
     found = plain(point)(
-        *times[0], energy[0], *times[1], energy[1],
-        room - asked.table.resident_bytes, float(design.power_cap_w), float(used.blocks_w[LEAKAGE]),
+        *decode, *added, room - asked.table.resident_bytes, spare, static,
         rate.of_price_usd_per_h * price + rate.of_tdp_usd_per_h * tdp + rate.fixed_usd_per_h,
         rate.of_nre_usd_per_h * nre_usd_per_chip, float(allowed),
-        batch, need, float(possible), batch * (1 + shape.input_tokens / shape.output_tokens) / p.chips,
+        batch, need, float(batch / p.attention_data < shape.chunk_tokens),
+        batch * (1 + shape.input_tokens / shape.output_tokens) / p.chips, bubble,
         float(p.pipeline), float(p.attention_data), chunk, shape.fresh_input_tokens, shape.output_tokens,
         shape.prompt_second_frac, shape.prompt_third_frac, shape.output_inverse_frac,
         NormalDist().inv_cdf(t.ttft_percentile_frac), NormalDist().inv_cdf(t.tpot_percentile_frac), t.ttft_s, t.tpot_s,
@@ -178,12 +181,7 @@ def _mix(asked: Asked, batch: float, prefill: float) -> StepMix:
     )
 
 
-def _ranked(mix: StepMix, busiest: float) -> StepMix:
-    mix.worst_rank_frac[:] = busiest
-    return mix
-
-
-def _need_bytes(asked: Asked, batch: float, busiest: float) -> float:
+def _need_bytes(asked: Asked, batch: float) -> float:
     """The cache of running sequences at their 99th percentile, and of the prompts in work."""
     table, shape = asked.table, asked.shape
     held = batch + NormalDist().inv_cdf(0.99) * math.sqrt(batch)
