@@ -22,6 +22,18 @@ def test_the_energy_says_what_it_is_of() -> None:
     assert "energy of the chip's arithmetic, memory and links, J per token (not validated)" in done.output
 
 
+def test_operators_beyond_what_was_measured_are_marked() -> None:
+    """One KV head at 130,000 tokens lies outside the tables of attention; 1,000 tokens and 8 sequences inside most."""
+    long = ("--model", "llama-3.1-8b", "--accelerator", "h100", "--parallelism", "TP8", "--input", "130000",
+            "--output", "200", "--batch", "1", "--ttft", "1000 s")  # fmt: skip
+    done = CliRunner().invoke(app, long)
+    assert done.exit_code == 0, done.output
+    assert "time from" in done.output and "extrapolated" in done.output
+    assert "of the time is of shapes outside what was measured" in done.output
+    near = CliRunner().invoke(app, WORDS)
+    assert "measured" in near.output
+
+
 @pytest.mark.parametrize(
     ("table", "value"),
     [

@@ -14,6 +14,7 @@ from scoville.facts import Facts, load
 from scoville.report.accuracy.__main__ import END, START, cheap
 from scoville.report.accuracy.kernels import errors
 from scoville.report.accuracy.served import TARGETS, Served, cell, deployed, explanations, group_rows, served
+from scoville.report.accuracy.timers import classes, timers
 from scoville.validation import validate
 from scoville.validation.calibrate import Correction, group_of
 
@@ -35,6 +36,20 @@ def test_the_page_has_every_chip_and_kernel_as_they_are_now(facts: Facts) -> Non
 def test_every_chip_is_on_the_page(facts: Facts) -> None:
     missing = [chip.id for chip in facts.accelerators() if f"\n| {chip.id} | " not in PAGE]
     assert not missing, f"chips without a line: {missing}"
+
+
+def test_a_chip_is_called_measured_where_it_has_tables_and_nowhere_else(facts: Facts) -> None:
+    lines = [
+        line.split(" | ") for line in timers(facts).splitlines()[2:] if line.startswith("| ") and "none:" not in line
+    ]
+    odd = [cells[0] for cells in lines if (cells[1] == "measured tables") != (cells[3] == "measured")]
+    assert lines and not odd, f"evidence that disagrees with the tables: {odd}"
+
+
+def test_a_class_above_its_target_says_missed(facts: Facts) -> None:
+    said = {line.split(" | ")[0]: line for line in classes(facts).splitlines()[2:]}
+    assert "**missed**" in said["| attention"] and "16 to 41 %" in said["| attention"]
+    assert said["| matrix products"].endswith("| met |")
 
 
 def test_every_row_that_was_left_out_is_scored() -> None:

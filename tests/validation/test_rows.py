@@ -106,6 +106,30 @@ def test_inferencex_rows_draw_their_lengths(tmp_path: Path, facts: Facts) -> Non
     assert (row.setting.shortest_frac, row.convention) == (0.8, "InferenceX")
 
 
+@pytest.mark.parametrize(
+    ("lengths", "tensor", "late"), [(("1024", "1024"), 4, 20), (("1024", "1024"), 8, 0), (("8192", "1024"), 4, 0)]
+)
+def test_a_wait_for_fuller_batches_holds_where_the_launch_script_has_it(
+    tmp_path: Path, facts: Facts, lengths: tuple[str, str], tensor: int, late: int
+) -> None:
+    row = only(
+        tmp_path, facts, note="source_file=2026-04-06.csv", engine="trtllm", n_chips=str(tensor),
+        parallelism=f"TP{tensor}", input_tokens=lengths[0], output_tokens=lengths[1],
+    )  # fmt: skip
+    assert isinstance(row, Measured)
+    assert (row.setting.late_tokens, row.setting.token_budget, row.setting.precision.kv) == (late, 16384, "fp8")
+
+
+def test_what_is_known_of_one_model_is_not_taken_for_another(tmp_path: Path, facts: Facts) -> None:
+    note = {"note": "source_file=2026-04-06.csv", "n_chips": "8", "parallelism": "TP8"}
+    late = []
+    for model, precision in (("gpt-oss-20b", "fp4"), ("DeepSeek-R1", "fp8")):
+        row = only(tmp_path, facts, model=model, precision=precision, **note)
+        assert isinstance(row, Measured)
+        late.append(row.setting.late_tokens)
+    assert late == [4, 0], "only answers of gpt-oss begin with a header that is not shown"
+
+
 def test_maximum_throughput_rows_have_the_published_number_of_requests_and_attention_groups(
     tmp_path: Path, facts: Facts
 ) -> None:

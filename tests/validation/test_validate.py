@@ -28,6 +28,17 @@ def test_every_row_of_the_excerpt_maps_and_runs(found: Validation) -> None:
     assert [r.reason for r in found.rows if r.reason] == []
 
 
+def test_answers_of_one_length_are_spread_about_it_in_a_closed_loop_only(found: Validation) -> None:
+    one = replace(_settings(found)[0], output_tokens=500, concurrency=8, requests_count=4000, shortest_frac=1.0)
+    lengths = requests(one).output_tokens
+    assert (lengths.min(), lengths.max()) == (450, 550)
+    assert lengths.mean() == pytest.approx(500, rel=0.005), "the work of the run is another"
+    assert set(requests(one).input_tokens) == {one.input_tokens}
+    assert set(requests(replace(one, concurrency=None)).output_tokens) == {500}, "all at once, nothing keeps step"
+    drawn = requests(replace(one, shortest_frac=0.8)).output_tokens
+    assert (drawn.min(), drawn.max()) == (400, 500)
+
+
 def test_rows_of_one_run_share_one_prediction(found: Validation) -> None:
     by_setting: dict[Setting, set[int]] = {}
     for r in found.rows:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from threading import Lock
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ from scoville.validation.rows import Setting
 
 Compile = Callable[[Accelerator, Facts, OperatorTable, EngineSettings], Engine]
 _LONGEST_FIRST_UNIT_TOKENS = 256
+_CLIENT_S = 1e-3  # from an answer's end to the client's next request: a judgement; any time at all costs it a step
 _SPREAD_FRAC = 0.1  # of fixed answer lengths either way, about that of InferenceX's: a judgement, not fitted
 
 
@@ -181,9 +183,9 @@ def run(setting: Setting, deployments: Deployments) -> Predicted:
     """One setting, simulated."""
     try:
         one = deployments.engine(setting)
-        fleet = Fleet(replicas=setting.replicas_count, routing="least_loaded", users=setting.concurrency)
-        if setting.replicas_count == 1:
-            fleet = Fleet(users=setting.concurrency)
+        think_s = _CLIENT_S if setting.concurrency is not None else 0.0
+        routing: Any = "least_loaded" if setting.replicas_count > 1 else "round_robin"
+        fleet = Fleet(replicas=setting.replicas_count, routing=routing, users=setting.concurrency, think_s=think_s)
         trace = requests(setting)
         replay = simulate(trace, one, fleet, threads=1)
     except ScovilleError as error:
