@@ -37,18 +37,59 @@ class Activity:
 class Power:
     """Power of a package, scalars or shape (n,).
 
-    `blocks_w` sum to `total_w` at the activity asked for. `tdp_w` is that of the hotter of two steps: one bound by its
-    products (matrix units and slice SRAM at full rate) and one bound by its memory (memory and network on the chip);
-    `w_per_mm2` is TDP without the stacks over the area of all dies. Under the design's cap fit `flop_per_s_under_cap`
-    (by key of `rate_frac`, in the first step) and `memory_bytes_per_s_under_cap` (in the second).
+    `blocks_w` sum to `total_w` at the `activity` asked for. `tdp_w` is that of the hotter of two steps: one bound by
+    its products (matrix units and slice SRAM at full rate) and one bound by its memory (memory and network on the
+    chip); `w_per_mm2` is TDP without the stacks over the area of all dies. Of the peaks, `products_w` (by key of
+    `rate_frac`) and `memory_w` are what they take, `products_room_w` and `memory_room_w` what the cap leaves for them
+    in their step. A sweep that asks for TDP alone pays for nothing else.
     """
 
-    blocks_w: Mapping[str, float | Array]
-    total_w: float | Array
+    at_peak_w: Mapping[str, float | Array]
+    activity: Activity
+    overhead_frac: float | Array
     tdp_w: float | Array
     w_per_mm2: float | Array
-    flop_per_s_under_cap: Mapping[str, float | Array]
-    memory_bytes_per_s_under_cap: float | Array
+    peak_flop_per_s: Mapping[str, float | Array]
+    products_w: Mapping[str, float | Array]
+    products_room_w: float | Array
+    peak_bytes_per_s: float | Array
+    memory_w: float | Array
+    memory_room_w: float | Array
+
+    @property
+    def blocks_w(self) -> Mapping[str, float | Array]:
+        """W by block at the activity, with clocks and control on the digital work; leakage is always there."""
+        a = self.activity
+        share = {
+            MATRIX: a.matrix_frac,
+            VECTOR: a.vector_frac,
+            SRAM: a.sram_frac,
+            FABRIC: a.fabric_frac,
+            INTERFACE: a.memory_frac,
+            STACKS: a.memory_frac,
+            LINKS: a.links_frac,
+            HOST: a.links_frac,
+            DIE_LINKS: a.fabric_frac,
+        }
+        blocks = {name: w * share.get(name, 1.0) for name, w in self.at_peak_w.items()}
+        digital = sum(blocks[name] for name in (MATRIX, VECTOR, SRAM, FABRIC))
+        return blocks | {CLOCKS: digital * self.overhead_frac}
+
+    @property
+    def total_w(self) -> float | Array:
+        """The sum of the blocks."""
+        return sum(self.blocks_w.values())
+
+    @property
+    def flop_per_s_under_cap(self) -> Mapping[str, float | Array]:
+        """What of the peak rates fits under the design's cap in a step bound by products, by key of `rate_frac`."""
+        room = self.products_room_w
+        return {key: self.peak_flop_per_s[key] * np.minimum(room / w, 1.0) for key, w in self.products_w.items()}
+
+    @property
+    def memory_bytes_per_s_under_cap(self) -> float | Array:
+        """What of the memory's bandwidth fits under the design's cap in a step bound by memory."""
+        return self.peak_bytes_per_s * np.minimum(self.memory_room_w / np.maximum(self.memory_w, 1e-9), 1.0)
 
 
 def bound_by_products(technology: Technology) -> Activity:
@@ -76,21 +117,22 @@ def power(design: Design, technology: Technology, area: Area, activity: Activity
     of_memory = np.where(hot >= streaming, t.beside_frac, t.bound_frac)
     if activity is None:
         activity = Activity(of_products, t.beside_frac, of_products, of_memory, of_memory, t.beside_frac)
-    chosen = peak | {MATRIX: matrix[activity.format]} if activity.format else peak
-    blocks = _busy(chosen, activity, t)
+    chosen = {**peak, MATRIX: matrix[activity.format]} if activity.format else peak
     dies_mm2 = design.compute_dies_count * area.compute_die_mm2 + design.io_dies_count * area.io_die_mm2
-    flop = peak_flop_per_s(design)
-    room = np.maximum(design.power_cap_w - (hot - over * t.bound_frac * peak[MATRIX]), 0.0)
-    bandwidth = stacks_bytes_per_s(design, t)
     stacks = peak[INTERFACE] + peak[STACKS]
-    stream = np.maximum(design.power_cap_w - (streaming - stacks * t.bound_frac), 0.0)
+    flop = peak_flop_per_s(design)
     return Power(
-        blocks_w=blocks,
-        total_w=sum(blocks.values()),
+        at_peak_w=chosen,
+        activity=activity,
+        overhead_frac=t.power_overhead_frac,
         tdp_w=tdp,
         w_per_mm2=(tdp - peak[STACKS] * of_memory) / dies_mm2,
-        flop_per_s_under_cap={key: flop[pair(key)] * np.minimum(room / (over * w), 1.0) for key, w in matrix.items()},
-        memory_bytes_per_s_under_cap=bandwidth * np.minimum(stream / np.maximum(stacks, 1e-9), 1.0),
+        peak_flop_per_s={key: flop[pair(key)] for key in matrix},
+        products_w={key: over * w for key, w in matrix.items()},
+        products_room_w=np.maximum(design.power_cap_w - (hot - over * t.bound_frac * peak[MATRIX]), 0.0),
+        peak_bytes_per_s=stacks_bytes_per_s(design, t),
+        memory_w=stacks,
+        memory_room_w=np.maximum(design.power_cap_w - (streaming - stacks * t.bound_frac), 0.0),
     )
 
 
@@ -129,21 +171,3 @@ def _at_peak(
         + design.io_dies_count * area.io_die_mm2 * t.io_leakage_w_per_mm2,
         STACKS: memory * t.memory_stack_j_per_byte,
     }
-
-
-def _busy(peak: Mapping[str, float | Array], a: Activity, t: Technology) -> dict[str, float | Array]:
-    """W by block at an activity, with clocks and control on the digital work; leakage is always there."""
-    share = {
-        MATRIX: a.matrix_frac,
-        VECTOR: a.vector_frac,
-        SRAM: a.sram_frac,
-        FABRIC: a.fabric_frac,
-        INTERFACE: a.memory_frac,
-        STACKS: a.memory_frac,
-        LINKS: a.links_frac,
-        HOST: a.links_frac,
-        DIE_LINKS: a.fabric_frac,
-    }
-    blocks = {name: w * share.get(name, 1.0) for name, w in peak.items()}
-    digital = sum(blocks[name] for name in (MATRIX, VECTOR, SRAM, FABRIC))
-    return blocks | {CLOCKS: digital * t.power_overhead_frac}
