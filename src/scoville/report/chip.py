@@ -295,7 +295,7 @@ def drawing_title(design: Design, mm2: Mapping[str, float]) -> str:
     ranked = sorted((name for name in mm2 if name != "overhead"), key=lambda name: -mm2[name])
     shares = [wording.percent(mm2[name] / whole) for name in ranked[:2]]
     second = f", {ranked[1]} {shares[1]}" if len(ranked) > 1 and mm2[ranked[1]] > 0 else ""
-    return f"{design.name}: {ranked[0]} take {shares[0]} of the silicon{second}"
+    return f"{design.name.replace(': ', ', ')}: {ranked[0]} take {shares[0]} of the silicon{second}"
 
 
 def as_json(shown: Shown) -> str:

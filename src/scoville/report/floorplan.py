@@ -25,6 +25,7 @@ _ROW_PX = 21
 _DIE = "#f3f5f7"
 _STACK = "#dfe4e9"
 _LEAST_BORDER_MM = 1.0
+_LEAST_ARRAY_PX = 2.5
 
 # What stands on a die: arithmetic blue, memory on it warm, what leaves it in the other colours.
 COLOUR: Mapping[str, str] = {
@@ -123,11 +124,16 @@ def _shape(r: Rectangle, sheet: _Sheet) -> str:
 
 
 def _gaps(box: tuple[float, float, float, float], count: int) -> list[str]:
-    """White lines that divide a block into so many equal arrays, as near to squares as whole rows allow."""
+    """White lines that divide a block into so many equal arrays, as near to squares as whole rows allow.
+
+    None where they would stand so close that they hide it.
+    """
     x, y, width, height = box
     divisors = [n for n in range(1, count + 1) if count % n == 0]
     columns = min(divisors, key=lambda n: abs(math.log((width / n) / (height * n / count))))
     rows = count // columns
+    if min(width / columns, height / rows) < _LEAST_ARRAY_PX:
+        return []
     down = [x + width * i / columns for i in range(1, columns)]
     across = [y + height * i / rows for i in range(1, rows)]
     return [

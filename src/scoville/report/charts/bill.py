@@ -42,7 +42,8 @@ def layers(
         title=None, orient="top", direction="horizontal", columns=alt.ExprRef("width < 430 ? 2 : 5"),
         symbolType="square",
     )  # fmt: skip
-    y = alt.Y("chip:N", sort=[b.chip for b in bills], title=None, axis=alt.Axis(grid=False, labelFontSize=13))
+    axis_y = alt.Axis(grid=False, labelFontSize=13, labelExpr="split(datum.label, ', ')")
+    y = alt.Y("chip:N", sort=[b.chip for b in bills], title=None, axis=axis_y)
     base = alt.Chart(alt.InlineData(values=rows)).encode(y=y)
     total = alt.Chart(alt.InlineData(values=sums)).encode(y=y)
     x = alt.X("start:Q", scale=scale, axis=axis)
@@ -63,7 +64,12 @@ def layers(
         ),
     ]  # fmt: skip
     return theme.titled(
-        shown, title, subtitle, foot, height=44.0 * len(bills) + 6, shift=theme.label_px(b.chip for b in bills)
+        shown,
+        title,
+        subtitle,
+        foot,
+        height=44.0 * len(bills) + 6,
+        shift=theme.label_px(part for b in bills for part in b.chip.split(", ")),
     )
 
 

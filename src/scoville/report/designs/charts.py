@@ -79,7 +79,7 @@ def front_title(answer: Answer, served: Served) -> str:
         return f"{head}No design that was simulated meets the targets"
     usd = own.usd_per_token.central
     there = [
-        (d.usd_per_token.central, b.name)
+        (b.reference, d.usd_per_token.central, b.name)
         for b in answer.bought
         for d in b.deployed
         if d.serve == served.name and d.usd_per_token is not None
@@ -87,8 +87,9 @@ def front_title(answer: Answer, served: Served) -> str:
     start = f"{head}The best design serves a million tokens for ${said.usd_per_mtok(usd)}"
     if not there:
         return f"{start}; no chip beside it can"
-    cheapest, name = min(there)
-    return f"{start}, {name} for {_times(cheapest / usd)} as much"
+    reference, cheapest, name = min(there)
+    what = "the reference" if reference else "the cheapest bought chip"
+    return f"{start}; {name}, {what}, takes {_times(cheapest / usd)} as much"
 
 
 def layers(answer: Answer) -> alt.LayerChart | None:
@@ -107,7 +108,7 @@ def layers(answer: Answer) -> alt.LayerChart | None:
 
 
 def bills(answer: Answer) -> tuple[Bill, ...]:
-    """The mix's cost by layer: the best design first, then the others, the cheapest first."""
+    """The mix's cost by layer: the best design first, then bought chips, the cheapest first, then the reference."""
     won = said.winning(answer)
     chips = [(BEST, won.deployed, won.mix)] if won else []
     chips += [(b.name, b.deployed, b.mix) for b in said.rivals(answer)]
@@ -126,16 +127,16 @@ def bills(answer: Answer) -> tuple[Bill, ...]:
 
 
 def layers_title(bills: Sequence[Bill]) -> str:
-    """In which layer the first chip differs most from the cheapest of the others."""
-    own, other = bills[0], min(bills[1:], key=lambda b: b.total.central)
+    """In which layer the first chip differs most from the second."""
+    own, other = bills[:2]
     ours, theirs = ({name: r.central for name, r in b.layers} for b in (own, other))
     gap = {name: theirs.get(name, 0.0) - ours.get(name, 0.0) for name in {**ours, **theirs}}
     name = max(gap, key=lambda n: abs(gap[n]))
     whole = other.total.central - own.total.central
-    more = "less" if gap[name] > 0 else "more"
     return (
-        f"Of a million tokens, {name} takes ${said.usd_per_mtok(abs(gap[name]))} {more} on the best design than on "
-        f"{other.chip}; in all ${said.usd_per_mtok(abs(whole))} {'less' if whole > 0 else 'more'}"
+        f"{name[:1].upper()}{name[1:]} makes a million tokens ${said.usd_per_mtok(abs(gap[name]))} "
+        f"{'cheaper' if gap[name] > 0 else 'dearer'} on the best design than on {other.chip}; all layers "
+        f"${said.usd_per_mtok(abs(whole))} {'cheaper' if whole > 0 else 'dearer'}"
     )
 
 
@@ -197,7 +198,7 @@ def marginals(answer: Answer) -> alt.LayerChart | None:
         "% of the cost of a token saved by 10 mm2 more",
         marginals_title(rows),
         "Per cent of the cost of a token of the mix saved by 10 mm2 more of each block of the design that the sweep "
-        "finds best; lines under the bars from the slope of a step less to that of a step more",
+        "finds best, at the rate of the next step; lines under the bars reach to the rate of the last step",
         said.foot(answer),
     )
 
@@ -250,9 +251,9 @@ def regrets_title(answer: Answer) -> str:
     )
     if math.isnan(mixed):
         return start
-    return (
-        f"{start}; one made for the mix {wording.percent(mixed) if math.isfinite(mixed) else 'cannot serve all'} more"
-    )
+    if math.isinf(mixed):
+        return f"{start}, nor can one made for the mix serve all"
+    return f"{start}; one made for the mix at most {wording.percent(mixed)} more"
 
 
 def _along(name: str, x: Speed) -> Spot:

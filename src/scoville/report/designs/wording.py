@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from scoville.facts import Range
@@ -42,8 +43,8 @@ def _named(s: Served) -> str:
 
 
 def findings(answer: Answer) -> tuple[str, ...]:
-    """The findings as sentences."""
-    return tuple(f"{f[:1].upper()}{f[1:].rstrip('.')}." for f in answer.findings)
+    """The findings as sentences; a number and its percent sign stay together."""
+    return tuple(re.sub(r"(?<=\d) %", "\u00a0%", f"{f[:1].upper()}{f[1:].rstrip('.')}.") for f in answer.findings)
 
 
 def brackets(answer: Answer) -> str:
@@ -74,13 +75,9 @@ def winning(answer: Answer) -> Finalist | None:
 
 
 def rivals(answer: Answer) -> tuple[Bought, ...]:
-    """Bought chips and the reference that can serve everything, the cheapest first."""
-    return tuple(sorted((b for b in answer.bought if b.mix), key=lambda b: b.mix.central if b.mix else 0.0))
-
-
-def cheapest_bought(answer: Answer) -> Bought | None:
-    """The best bought chip, without the reference."""
-    return next((b for b in rivals(answer) if not b.reference), None)
+    """Those beside the best design that can serve everything: bought chips, the cheapest first, then the reference."""
+    able = (b for b in answer.bought if b.mix)
+    return tuple(sorted(able, key=lambda b: (b.reference, b.mix.central if b.mix else 0.0)))
 
 
 def deployment(serve: str, served_count: int, mapping: str, batch: float) -> str:
