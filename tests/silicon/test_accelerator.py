@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from scoville.cli import app
 from scoville.errors import DesignError
 from scoville.facts import Draws, Facts, load
 from scoville.silicon import accelerator, as_facts, bundled, read_design
@@ -90,3 +92,13 @@ def test_memory_in_sram_alone_is_the_chips_memory(facts: Facts) -> None:
 def test_a_design_that_breaks_a_limit_makes_no_chip(facts: Facts) -> None:
     with pytest.raises(DesignError, match="over the reticle"):
         accelerator(replace(read_design("h100"), slices_count=400.0, power_cap_w=9000.0), facts)
+
+
+@pytest.mark.parametrize("timer", ["vllm", "systolic"])
+def test_predict_takes_the_file(timer: str, tmp_path: Path, facts: Facts) -> None:
+    file = tmp_path / "chip.toml"
+    file.write_text(as_facts(replace(read_design("jalapeno"), id="ours"), facts), encoding="utf-8")
+    asked = ["predict", "--model", "llama-3.1-8b", "--accelerator", "ours", "--facts", str(file), "--timer", timer]
+    done = CliRunner().invoke(app, [*asked, "--input", "512", "--output", "64", "--batch", "8", "--json"])
+    assert done.exit_code == 0, done.output
+    assert "ours" in done.output

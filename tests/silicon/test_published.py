@@ -111,6 +111,15 @@ def test_tdps_of_other_chips_are_within_fifteen_percent(id: str, facts: Facts) -
     assert abs(error(id, "tdp", figures(id, facts)[1], facts)) < 0.15
 
 
+def test_jalapenos_tdp_on_a_die_of_the_size_that_the_press_gives(facts: Facts) -> None:
+    made = design("jalapeno")
+    t = technology(made, facts)
+    die = facts.get("published-jalapeno", "die_area").number
+    w = float(power(made, t, replace(area(made, t), compute_die_mm2=die)).tdp_w)
+    assert w == pytest.approx(774, abs=0.5), "as docs/silicon.md says"
+    assert abs(error("jalapeno", "tdp", w, facts)) < 0.15
+
+
 def test_upper_bounds_hold(facts: Facts) -> None:
     """Jouppi et al. 2021, table 1: a TPU v4i has less than 400 mm2; Jalapeño is one reticle at most."""
     assert figures("tpu-v4i", facts)[0] < 400
