@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
-from scoville.cli.predict import predict
+from scoville.cli.predict import operators, predict
 from scoville.errors import FactError
 
 app = typer.Typer()
@@ -22,16 +24,19 @@ def test_the_energy_says_what_it_is_of() -> None:
     assert "energy of the chip's arithmetic, memory and links, J per token (not validated)" in done.output
 
 
-def test_operators_beyond_what_was_measured_are_marked() -> None:
-    """One KV head at 130,000 tokens lies outside the tables of attention; 1,000 tokens and 8 sequences inside most."""
-    long = ("--model", "llama-3.1-8b", "--accelerator", "h100", "--parallelism", "TP8", "--input", "130000",
-            "--output", "200", "--batch", "1", "--ttft", "1000 s")  # fmt: skip
-    done = CliRunner().invoke(app, long)
-    assert done.exit_code == 0, done.output
-    assert "time from" in done.output and "extrapolated" in done.output
-    assert "of the time is of shapes outside what was measured" in done.output
-    near = CliRunner().invoke(app, WORDS)
-    assert "measured" in near.output
+def test_operators_beyond_what_was_measured_are_marked(capsys: pytest.CaptureFixture[str]) -> None:
+    same: dict[str, Any] = {
+        "runs_count": 2, "flop": 1e9, "memory_bytes": 1e6, "link_bytes": 0.0, "limit": "compute", "rate": "bf16",
+    }  # fmt: skip
+    found = [
+        SimpleNamespace(name=s, source=s, time_s=t, **same) for s, t in (("measured", 3e-6), ("extrapolated", 1e-6))
+    ]
+    operators("A step", found)  # type: ignore[arg-type]
+    said = capsys.readouterr().out
+    assert "time from" in said
+    assert "Extrapolated: 25% of the time is of shapes outside what was measured." in said
+    operators("A step", found[:1])  # type: ignore[arg-type]
+    assert "Extrapolated" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

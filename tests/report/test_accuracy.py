@@ -14,7 +14,7 @@ from scoville.facts import Facts, load
 from scoville.report.accuracy.__main__ import END, START, cheap
 from scoville.report.accuracy.kernels import errors
 from scoville.report.accuracy.served import TARGETS, Served, cell, deployed, explanations, group_rows, served
-from scoville.report.accuracy.timers import classes, timers
+from scoville.report.accuracy.timers import classes, timers, verdict
 from scoville.validation import validate
 from scoville.validation.calibrate import Correction, group_of
 
@@ -47,9 +47,13 @@ def test_a_chip_is_called_measured_where_it_has_tables_and_nowhere_else(facts: F
 
 
 def test_a_class_above_its_target_says_missed(facts: Facts) -> None:
-    said = {line.split(" | ")[0]: line for line in classes(facts).splitlines()[2:]}
-    assert "**missed**" in said["| attention"] and "16 to 41 %" in said["| attention"]
-    assert said["| matrix products"].endswith("| met |")
+    assert verdict("a chip left out: mean error 20 %") == "met"
+    assert verdict("a chip left out: mean error 13 to 30 % by format") == "**missed**"
+    assert verdict("a chip left out: mean error 19 %; latent attention, not fitted, 15 to 68 %").endswith(
+        "**missed** by latent attention, not fitted"
+    )
+    lines = classes(facts).splitlines()
+    assert len(lines) == 6 and all("met" in line or "missed" in line for line in lines[2:])
 
 
 def test_every_row_that_was_left_out_is_scored() -> None:
