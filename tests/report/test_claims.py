@@ -78,7 +78,7 @@ def test_the_title_counts_the_claims_by_verdict() -> None:
 def test_the_chart_shows_only_figures_that_decide_and_says_what_it_finds() -> None:
     found = report(audit("plausible"), audit("plausible only if"), audit("plausible", decides=False))
     assert len(drawn(found)) == 2
-    assert title(found) == "2 of 3 checked claims are plausible as they stand; 1 only if a parameter is other"
+    assert title(found) == "2 of 3 checked claims are plausible as they stand, 1 on a condition"
     assert points(found)[0]["central"] == 9000 / 19641
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
 from scoville.claims.bench import GPU, ROOFLINE, Array, Bench, ideal, one_kernel
 from scoville.claims.evaluation import Evaluation, Modelled, asked, exactly, steppings, word, words
 from scoville.claims.needs import levers, needs
@@ -55,21 +53,14 @@ def _lone(claim: Claim, bench: Bench, figure: Figure, unit: str, measure: str) -
     what = asked(claim, word(claim, "model"))
     own, roofline, other = _three(claim, bench, what)
     mine, quick, its = (_modelled(bench, one, figure, measure) for one in (own, roofline, other))
+    bare = _modelled(bench, own, figure, measure, one_kernel)
     limit, its_limit = (float(figure(bench, one, ideal(one.timed.newest))[0]) for one in (own, other))
     baseline = as_range(claim.baseline) if claim.baseline else None
     lines = [
-        Line(own.timed.name, unit, measure, claim.figure, mine.range, quick.range, limit, decides=True),
+        Line(own.timed.name, unit, measure, claim.figure, mine.range, quick.range, limit, True, bare.range),
         Line(other.timed.name, unit, measure, baseline, its.range, None, its_limit),
         *steppings(own.timed, unit, measure, lambda on: float(figure(bench, own, on)[0])),
-        Line(
-            f"{own.timed.name} if a step is one kernel, without launches", unit, measure, None,
-            Modelled(
-                float(figure(bench, own, one_kernel(own.timed.central))[0]),
-                figure(bench, own, one_kernel(own.timed.drawn)),
-                measure,
-            ).range,
-        ),
-    ]  # fmt: skip
+    ]
     if baseline is not None:
         lines.append(
             Line(
@@ -116,10 +107,11 @@ def _ratios(claim: Claim, bench: Bench, figure: Figure) -> Evaluation:
     for model in words(claim, "models"):
         own, roofline, other = _three(claim, bench, asked(claim, model))
         mine, quick, its = (_modelled(bench, one, figure, "s") for one in (own, roofline, other))
+        bare = its.over(_modelled(bench, own, figure, "s", one_kernel), "frac")
         limit = its.central / float(figure(bench, own, ideal(own.timed.newest))[0])
         ratio = its.over(mine, "frac")
         lines.append(
-            Line(model, "x", "frac", claim.figure, ratio.range, its.over(quick, "frac").range, limit, decides=True)
+            Line(model, "x", "frac", claim.figure, ratio.range, its.over(quick, "frac").range, limit, True, bare.range)
         )
         chosen += [one.said() for one in (own, other)]
         if lowest is None or ratio.central < lowest[0]:
@@ -151,6 +143,8 @@ def _once(bench: Bench, chip: str, kernels: str, what: Asked, count: int | None)
     return bench.once(("alone", chip, timed.kernels, what, count), lambda: alone(bench, timed, what, count))
 
 
-def _modelled(bench: Bench, one: Alone, figure: Figure, measure: str) -> Modelled:
-    central = float(figure(bench, one, one.timed.central)[0])
-    return Modelled(central, np.asarray(figure(bench, one, one.timed.drawn)), measure)
+def _modelled(
+    bench: Bench, one: Alone, figure: Figure, measure: str, changed: Callable[[Chips], Chips] = lambda on: on
+) -> Modelled:
+    central, drawn = (figure(bench, one, changed(on)) for on in (one.timed.central, one.timed.drawn))
+    return Modelled(float(central[0]), drawn, measure)

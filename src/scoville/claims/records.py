@@ -50,7 +50,8 @@ class Line:
     `measure`, printed in `unit`.
 
     `limit` is what no implementation passes: peak rates, nothing lost to kernels, links or the engine; NaN where there
-    is none. `decides` says that the verdict hangs on the line, in the claim's sense.
+    is none. `bare` is modelled by the own timer with a step that is one kernel: no launches, no overhead of the engine.
+    `decides` says that the verdict hangs on the line, in the claim's sense.
     """
 
     what: str
@@ -61,6 +62,7 @@ class Line:
     roofline: Range | None = None
     limit: float = float("nan")
     decides: bool = False
+    bare: Range | None = None
 
 
 @dataclass(frozen=True, slots=True)

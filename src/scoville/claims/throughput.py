@@ -15,7 +15,7 @@ from scoville.serving import average_step
 from scoville.timing import Chips
 
 _BASES = (("kW of package TDP", "tdp"), ("all-in kW", "all_in_power"))
-_MEASURE, _UNIT = "tokens_per_s_per_w", "tok/s/kW"
+_MEASURE, _UNIT = "tokens_per_j", "tok/s/kW"
 
 
 def tokens_per_power(claim: Claim, bench: Bench) -> Evaluation:

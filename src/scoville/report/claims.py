@@ -149,6 +149,9 @@ def _figures(audit: Audit) -> RenderableType:
         }
         unit = "" if line.unit in ("", "x") else f", {line.unit}"
         made.add_row(f"{line.what}{unit}", *(cells[head] for head in heads))
+        if line.bare is not None:
+            cells = dict.fromkeys(cells, "") | {"model (P10–P90)": _modelled(line.bare, line)}
+            made.add_row("  if a step is one kernel: no launches", *(cells[head] for head in heads))
     return Padding(made, (0, 0, 0, _INDENT))
 
 

@@ -28,14 +28,15 @@ def drawn(report: Report) -> list[tuple[Audit, Line]]:
 
 def claims(report: Report) -> alt.LayerChart:
     """A row for each deciding figure: central and P10 to P90 of the model, over the claimed figure; the roofline as a
-    hollow mark where the chip has a timer of its own. There is at least one.
+    hollow mark where the chip has a timer of its own, a step without launches as a diamond. There is at least one.
     """
     import altair as alt
 
     points = [_point(audit, line) for audit, line in drawn(report)]
     names = [p["name"] for p in points]
     shift = theme.label_px(names)
-    ends = min(p["low"] for p in points) / 1.2, max(max(p["high"], 1.0) for p in points) * 1.2
+    every = [p[key] for p in points for key in ("low", "high", "roofline", "bare") if p[key]]
+    ends = min(*every, 1.0) / 1.2, max(*every, 1.0) * 1.2
     scale: Any = alt.Scale(type="log", domain=list(ends), nice=False)
     axis = alt.Axis(title=None, format="~g", values=[v for v in _TICKS if ends[0] <= v <= ends[1]])
     x = alt.X("central:Q", scale=scale, axis=axis)
@@ -48,17 +49,19 @@ def claims(report: Report) -> alt.LayerChart:
     whiskers = base.mark_rule(strokeWidth=1.2).encode(x=low, x2="high:Q", y=y, color=colour)
     tips = [alt.Tooltip("name:N"), alt.Tooltip("verdict:N"), alt.Tooltip("central:Q", format=".3~r")]
     marks = base.mark_point(filled=True, size=80, opacity=1).encode(x=x, y=y, color=colour, tooltip=tips)
-    quick = [{**p, "central": p["roofline"]} for p in points if p["roofline"]]
-    hollow = (
-        alt.Chart(alt.InlineData(values=quick)).mark_point(filled=False, size=60, strokeWidth=1.2)
-        .encode(x=x, y=y, color=colour)
+    hollow, diamond = (
+        alt.Chart(alt.InlineData(values=[{**p, "central": p[key]} for p in points if p[key]])).mark_point(
+            filled=False, size=size, strokeWidth=width, shape=shape
+        ).encode(x=x, y=y, color=colour)
+        for key, shape, size, width in (("roofline", "circle", 60, 1.2), ("bare", "diamond", 80, 1.6))
     )  # fmt: skip
     return theme.titled(
-        [one, whiskers, hollow, marks],
+        [one, whiskers, hollow, diamond, marks],
         title(report),
         "Model over claim, P10 to P90; above 1 the model gives more than was claimed (less time where time is claimed)",
         "Green: plausible; amber: plausible only if a parameter of the model is other than taken. Filled: the chip's "
-        f"own timer; hollow: the roofline. {report.samples_count:,} samples, seed {report.seed}.",
+        f"own timer; hollow: the roofline; diamond: a step of one kernel, without "
+        f"launches. {report.samples_count:,} samples, seed {report.seed}.",
         _ROW * len(points),
         shift=shift,
     )
@@ -71,21 +74,21 @@ def title(report: Report) -> str:
     rest = [
         f"{count[verdict]} {words}"
         for verdict, words in (
-            ("plausible only if", "only if a parameter is other"),
+            ("plausible only if", "on a condition"),
             ("contradicted by", "contradicted"),
         )
         if count[verdict]
     ]
-    return "; ".join((f"{count['plausible']} of {len(checked)} checked claims are plausible as they stand", *rest))
+    return ", ".join((f"{count['plausible']} of {len(checked)} checked claims are plausible as they stand", *rest))
 
 
 def _point(audit: Audit, line: Line) -> dict[str, Any]:
     assert line.modelled is not None
     r = _over(line.modelled, line, audit)
-    other = _over(line.roofline, line, audit).central if line.roofline else None
+    other, bare = (_over(x, line, audit).central if x else None for x in (line.roofline, line.bare))
     return {
         "name": _label(audit, line), "low": r.p10, "central": r.central, "high": r.p90, "roofline": other,
-        "verdict": audit.verdict,
+        "bare": bare, "verdict": audit.verdict,
     }  # fmt: skip
 
 
