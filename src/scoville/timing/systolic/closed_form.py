@@ -166,6 +166,19 @@ def _sum_tiles(m: float, n: float, side: float, sram: float, panel: float, w: fl
 
 
 @inlined
+def _inside(
+    moved: float, sram_byte_s: float, weight_s: float, weight_bytes: float, output_s: float, output_bytes: float,
+    input_s: float, input_bytes: float,
+) -> float:  # fmt: skip
+    """Seconds of arrays or of a slice's memory, which `moved` bytes enter and leave, with the best of the dataflows."""
+    return min(
+        max(weight_s, (weight_bytes + moved) * sram_byte_s),
+        max(output_s, (output_bytes + moved) * sram_byte_s),
+        max(input_s, (input_bytes + moved) * sram_byte_s),
+    )
+
+
+@inlined
 def product_seconds(
     m: float, batch: float, n: float, k: float, w: float, a: float, depth: float, per_depth: float, beat: float,
     slices: float, per_slice: float, per_array: float, rows: float, per_row: float, columns: float, per_column: float,
@@ -186,6 +199,7 @@ def product_seconds(
     weight_cycles, weight_pieces = _rounds(each * k_folds * n_folds, m * beat * busy, rows, per_row)
     output_cycles, _ = _rounds(each * m_rows * n_folds, k * beat * per_depth * busy, rows, per_row)
     input_cycles, input_pieces = _rounds(each * k_folds * m_columns, n * beat * busy, rows, per_row)
+    weight_s, output_s, input_s = weight_cycles * clock_s, output_cycles * clock_s, input_cycles * clock_s
     cells = batch * m * n * k * per_slice
     sums = cells * 8.0 * per_row * per_depth
     weight_bytes = cells * a * per_column + sums + own_weights * weight_pieces
@@ -212,40 +226,34 @@ def product_seconds(
     a3 = max(min(root * math.sqrt(5.0 * results / weights), most), 1.0)
     per_a3 = 1.0 / a3
 
-    # Off-chip traffic and what enters and leaves a slice, with operands read again for every tile; the least counts.
-    slice_byte_s = max(fabric_byte_s, sram_byte_s)
+    # What enters and leaves a slice and the chip, operands again for every tile; the fastest of four layouts.
+    edge_s = min(slices / batch, 1.0) * byte_s
+    least = min(weights, results) * 0.125
     shared = own_results * (5.0 * c1 - 4.0)
     down = _input_tiles(m * per_a1, n * per_b1, k * a1 * b1 / split, columns, sram, panel, w, a)
     moved = own_weights * a1 * down + own_inputs * b1 + shared
-    memory = max((weights * down + inputs + results) * byte_s, moved * slice_byte_s)
-    edge, tiles = inputs, 8.0 * down
+    memory = max((weights * down + inputs + results) * byte_s, moved * fabric_byte_s)
+    inside = _inside(moved, sram_byte_s, weight_s, weight_bytes, output_s, output_bytes, input_s, input_bytes)
+    best = max(inside + min(inputs * 0.125 / down, least) * edge_s, memory)
 
     down, across = _sum_tiles(m * per_a1, n * per_b1, side, sram, panel, w, a)
-    other = own_weights * a1 * down + own_inputs * b1 * across + shared
-    time = max((weights * down + inputs * across + results) * byte_s, other * slice_byte_s)
-    if time < memory * (1 - 1e-9):
-        memory, moved, edge, tiles = time, other, results, down * across
+    moved = own_weights * a1 * down + own_inputs * b1 * across + shared
+    memory = max((weights * down + inputs * across + results) * byte_s, moved * fabric_byte_s)
+    inside = _inside(moved, sram_byte_s, weight_s, weight_bytes, output_s, output_bytes, input_s, input_bytes)
+    best = min(best, max(inside + min(results / (down * across), least) * edge_s, memory))
 
     down, across = _sum_tiles(m * per_a2, n * per_b2, side, sram, panel, w, a)
-    other = own_weights * a2 * down + own_inputs * b2 * across + own_results * (5.0 * split * per_a2 * per_b2 - 4.0)
-    time = max((weights * down + inputs * across + results) * byte_s, other * slice_byte_s)
-    if time < memory * (1 - 1e-9):
-        memory, moved, edge, tiles = time, other, results, down * across
+    moved = own_weights * a2 * down + own_inputs * b2 * across + own_results * (5.0 * split * per_a2 * per_b2 - 4.0)
+    memory = max((weights * down + inputs * across + results) * byte_s, moved * fabric_byte_s)
+    inside = _inside(moved, sram_byte_s, weight_s, weight_bytes, output_s, output_bytes, input_s, input_bytes)
+    best = min(best, max(inside + min(results / (down * across), least) * edge_s, memory))
 
     down = _input_tiles(m * per_a3, n, k * a3 / split, columns, sram, panel, w, a)
-    other = own_weights * a3 * down + own_inputs + own_results * (5.0 * split * per_a3 - 4.0)
-    time = max((weights * down + inputs + results) * byte_s, other * slice_byte_s)
-    if time < memory * (1 - 1e-9):
-        memory, moved, edge, tiles = time, other, inputs, 8.0 * down
-
-    inside = min(
-        max(weight_cycles * clock_s, (weight_bytes + moved) * sram_byte_s),
-        max(output_cycles * clock_s, (output_bytes + moved) * sram_byte_s),
-    )
-    inside = min(inside, max(input_cycles * clock_s, (input_bytes + moved) * sram_byte_s))
-    together = min(slices / batch, 1.0)
-    edge_s = min(edge / tiles, min(weights, results) * 0.125) * together * byte_s
-    return max(inside + edge_s, memory) + fill_s + rows * clock_s
+    moved = own_weights * a3 * down + own_inputs + own_results * (5.0 * split * per_a3 - 4.0)
+    memory = max((weights * down + inputs + results) * byte_s, moved * fabric_byte_s)
+    inside = _inside(moved, sram_byte_s, weight_s, weight_bytes, output_s, output_bytes, input_s, input_bytes)
+    best = min(best, max(inside + min(inputs * 0.125 / down, least) * edge_s, memory))
+    return best + fill_s + rows * clock_s
 
 
 @compiled
