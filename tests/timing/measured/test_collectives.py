@@ -14,6 +14,7 @@ from scoville.timing.measured.collectives import (
     FAMILIES,
     KINDS,
     CollectiveLine,
+    at_clock,
     collective_chips,
     collective_times,
     fitted_line,
@@ -125,3 +126,10 @@ def test_the_shared_line_is_near_the_tables_it_was_fitted_to(family: str) -> Non
             if (fact := link[chip]) is not None
         ]
         assert np.abs(error).mean() < 0.2, f"{kind} of {family}: mean error {np.abs(error).mean():.3f}"
+
+
+def test_latencies_of_a_line_across_chips_go_with_the_clock() -> None:
+    line = CollectiveLine(4e-6, 1e-6, 0.8, 1e6)
+    slow = at_clock(line, 1.83e9 / 2)
+    assert (slow.fixed_s, slow.rank_s) == pytest.approx((8e-6, 2e-6))
+    assert (slow.bandwidth_frac, slow.ramp_bytes) == (line.bandwidth_frac, line.ramp_bytes)

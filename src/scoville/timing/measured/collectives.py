@@ -11,7 +11,7 @@ kernel for small vectors, NCCL beyond), alone on the links. Example: 16 KiB amon
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scoville.errors import DeploymentError
+from scoville.timing.measured.generation import CLOCK_HZ
 from scoville.timing.measured.tables import frame, place
 
 if TYPE_CHECKING:
@@ -59,6 +60,12 @@ def line_seconds(
     latency = line.fixed_s + line.rank_s * (p - 1)
     ramp = np.sqrt(moved * line.ramp_bytes)
     return np.asarray(latency + (moved / line.bandwidth_frac + ramp) / link_bytes_per_s)
+
+
+def at_clock(line: CollectiveLine, clock_hz: float) -> CollectiveLine:
+    """A line fitted across chips on one of that clock: its latencies are cycles, given at an H100's clock."""
+    ratio = CLOCK_HZ / clock_hz
+    return replace(line, fixed_s=line.fixed_s * ratio, rank_s=line.rank_s * ratio)
 
 
 def light_seconds(kind: str, link_bytes_per_s: float | Array, ranks: ArrayLike, payload_bytes: ArrayLike) -> Array:

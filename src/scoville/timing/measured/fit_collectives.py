@@ -11,7 +11,7 @@ A payload never takes longer than a larger one, which it could be padded to; so 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, fields
 from pathlib import Path
 
@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
 from scoville.facts import load
-from scoville.timing.measured.collectives import CollectiveLine, line_seconds, table_of
+from scoville.timing.measured.collectives import CollectiveLine, at_clock, line_seconds, table_of
+from scoville.timing.measured.generation import Generation
 
 Array = NDArray[np.float64]
 TABLE = ["chip", "family", "kind"]
@@ -64,12 +65,17 @@ def left_out(rows: pl.DataFrame) -> pl.Series:
     return rows.select(inside & odd).to_series()
 
 
-def fit_line(parts: Sequence[pl.DataFrame], links: dict[str, float]) -> CollectiveLine:
+_ANY: Mapping[str, float] = {}
+
+
+def fit_line(
+    parts: Sequence[pl.DataFrame], links: Mapping[str, float], clocks: Mapping[str, float] = _ANY
+) -> CollectiveLine:
     """One line for these tables of one operation: least soft-L1 log error."""
 
     def residuals(x: Array) -> Array:
         line = CollectiveLine(*(float(v) for v in np.exp(x)))
-        return np.concatenate([error(part, line, links) for part in parts])
+        return np.concatenate([error(part, line, links, clocks) for part in parts])
 
     starts = (np.log([4e-6, 5e-7, 0.7, ramp]) for ramp in (1e4, 1e6, 1e7))
     low, high = np.log([1e-7, 1e-9, 1e-3, 1.0]), np.log([1e-4, 1e-5, 1.0, 1e9])
@@ -78,10 +84,13 @@ def fit_line(parts: Sequence[pl.DataFrame], links: dict[str, float]) -> Collecti
     return CollectiveLine(*(float(f"{v:.4g}") for v in np.exp(best.x)))
 
 
-def error(rows: pl.DataFrame, line: CollectiveLine, links: dict[str, float]) -> Array:
-    """Log of line over measured, per row of one table."""
-    at = rows["ranks"].to_numpy(), rows["payload_bytes"].to_numpy()
-    time = line_seconds(line, rows["kind"][0], links[rows["chip"][0]], *at)
+def error(
+    rows: pl.DataFrame, line: CollectiveLine, links: Mapping[str, float], clocks: Mapping[str, float] = _ANY
+) -> Array:
+    """Log of line over measured, per row of one table; the line at the chip's clock where `clocks` has it."""
+    at, chip = (rows["ranks"].to_numpy(), rows["payload_bytes"].to_numpy()), rows["chip"][0]
+    line = at_clock(line, clocks[chip]) if chip in clocks else line
+    time = line_seconds(line, rows["kind"][0], links[chip], *at)
     return np.asarray(np.log(time / rows["time_s"].to_numpy()))
 
 
@@ -114,7 +123,8 @@ def fit_tables(folder: Path) -> dict[str, pl.DataFrame]:
             "line_frac": float(np.abs(np.expm1(error(part, line, links))).mean()),
         }
         scores.append({**labels, **score})
-    across, across_scores = fit_across(kept, links)
+    clocks = {c: Generation.of(facts.accelerator(c), facts).clock_hz for c in links}
+    across, across_scores = fit_across(kept, links, clocks)
     narrow = [pl.col("time_s").cast(pl.Float32)]
     return {
         "collectives": kept.with_columns(narrow),
@@ -126,22 +136,24 @@ def fit_tables(folder: Path) -> dict[str, pl.DataFrame]:
     }
 
 
-def fit_across(rows: pl.DataFrame, links: dict[str, float]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Per operation and library one line for all chips with switched links, with the range over them; mean error
-    in-sample, and on each chip when the others alone were fitted."""
+def fit_across(
+    rows: pl.DataFrame, links: Mapping[str, float], clocks: Mapping[str, float]
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Per operation and library one line for all chips with switched links, at an H100's clock, with the range over
+    them; mean error in-sample, and on each chip when the others alone were fitted."""
     values, scores = [], []
     for (family, kind), part in rows.group_by("family", "kind", maintain_order=True):
         key = f"{kind}_{family}" if kind == "all_reduce" else str(kind)
         parts = {str(c[0]): p for c, p in part.group_by("chip", maintain_order=True)}
         switched = [parts[c] for c in _SWITCHED]
-        line = fit_line(switched, links)
-        single = [*(astuple(fit_line([p], links)) for p in switched), astuple(line)]
+        line = fit_line(switched, links, clocks)
+        single = [*(astuple(fit_line([p], links, clocks)) for p in switched), astuple(line)]
         for name, value, spread in zip(_PARAMETERS, astuple(line), zip(*single, strict=True), strict=True):
             values.append((key, name, value, min(spread), max(spread)))
         for chip, p in parts.items():
-            others = fit_line([parts[c] for c in _SWITCHED if c != chip], links)
-            inside = float(np.abs(np.expm1(error(p, line, links))).mean()) if chip in _SWITCHED else None
-            scores.append((key, chip, inside, float(np.abs(np.expm1(error(p, others, links))).mean())))
+            others = fit_line([parts[c] for c in _SWITCHED if c != chip], links, clocks)
+            inside = float(np.abs(np.expm1(error(p, line, links, clocks))).mean()) if chip in _SWITCHED else None
+            scores.append((key, chip, inside, float(np.abs(np.expm1(error(p, others, links, clocks))).mean())))
     frame = pl.DataFrame(values, schema=["operation", "parameter", "value", "low", "high"], orient="row")
     return frame, pl.DataFrame(scores, schema=["operation", "chip", "all_frac", "left_out_frac"], orient="row")
 

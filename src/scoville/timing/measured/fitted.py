@@ -28,9 +28,9 @@ from scoville.timing.measured.attention_roofline import (
     roofline_sides,
 )
 from scoville.timing.measured.attention_sides import AttentionSides, HeadLayout, Phase
-from scoville.timing.measured.collectives import CollectiveLine, line_seconds
+from scoville.timing.measured.collectives import CollectiveLine, at_clock, line_seconds
 from scoville.timing.measured.gemm import GemmChip, GemmFormat, GemmKernel
-from scoville.timing.measured.generation import FASTEST, Generation
+from scoville.timing.measured.generation import CLOCK_HZ, FASTEST, Generation
 from scoville.timing.measured.moe import ExpertLayout, MoeChip, MoeFormat, MoeKernel
 from scoville.timing.measured.moe_roofline import MoeAcross
 from scoville.timing.measured.moe_routing import Load, routing_load
@@ -76,7 +76,7 @@ class FittedKernels:
     fastest_flop_per_s   of a matrix unit of FASTEST in bf16 and in the 8 bits of fp8
     share_frac           by class and format, shares of the peak as the facts `efficiency` have them
     compute_flop_per_s, memory_bytes_per_s   central figures of the chip, at which attention's sides are drawn
-    link_latency_s       of the chips whose collectives were fitted
+    link_latency_s       of the chips whose collectives were fitted, as it were at this chip's clock
     routing              law by which tokens reach experts, one of `moe_routing.DISTRIBUTIONS`
     """
 
@@ -241,7 +241,8 @@ def fitted_kernels(accelerator: Accelerator, facts: Facts, family: str) -> Fitte
     if known == "trtllm":  # fixed scales need no kernel to find them, as in `GemmTimes.quantised_seconds`
         fixed_s = min(products["fp8"].fixed_s, products["bf16"].fixed_s)
         products["fp8"] = replace(products["fp8"], fixed_s=fixed_s)
-    latencies = [facts.accelerator(chip).links[0].latency.number for chip in SWITCHED]
+    fitted = [facts.accelerator(chip) for chip in SWITCHED]
+    latencies = [c.links[0].latency.number * Generation.of(c, facts).clock_hz / CLOCK_HZ for c in fitted]
     return FittedKernels(
         chip=accelerator.id,
         family=known,
@@ -253,7 +254,10 @@ def fitted_kernels(accelerator: Accelerator, facts: Facts, family: str) -> Fitte
             for fmt in moe.MOE_FORMATS
         },
         attention={phase: AttentionKernel.of(facts, phase, known) for phase in get_args(Phase)},
-        lines={kind: collectives.fitted_line(facts, kind, known) for kind in collectives.KINDS},
+        lines={
+            kind: at_clock(collectives.fitted_line(facts, kind, known), generation.clock_hz)
+            for kind in collectives.KINDS
+        },
         share_frac={
             (kind, rate): facts.get("efficiency", f"{kind}_compute_{rate}").number
             for kind in ("gemm", "moe")
@@ -262,6 +266,6 @@ def fitted_kernels(accelerator: Accelerator, facts: Facts, family: str) -> Fitte
         compute_flop_per_s={pair: fact.number for pair, fact in accelerator.compute.items()},
         memory_bytes_per_s=tier.bandwidth.number if tier and tier.bandwidth else np.nan,
         generation=generation,
-        link_latency_s=float(np.mean(latencies)),
+        link_latency_s=float(np.mean(latencies)) * CLOCK_HZ / generation.clock_hz,
         routing=str(facts.get("kernel-moe", "routing").value),
     )
