@@ -170,7 +170,7 @@ def candidates(
             columns_count=full(design.columns_count),
             clock_count_per_s=full(design.clock_count_per_s),
             compute_flop_per_s={asked: peak for asked, (peak, _) in peaks.items()},
-            memory_bytes_per_s=full(speed),
+            memory_bytes_per_s=np.maximum(full(speed), 1.0),
             sram_bytes=full(design.sram_per_slice_bytes),
             sram_bytes_per_s=full(design.sram_bandwidth_per_slice_bytes_per_s),
             fabric_bytes_per_s=full(design.fabric_bandwidth_per_slice_bytes_per_s),
