@@ -102,6 +102,11 @@ def test_a_need_is_named_with_its_value_and_its_side() -> None:
     assert because.startswith("the share of bandwidth is at least 90 %, not 60 %"), because
 
 
+def test_a_figure_that_the_model_beats_needs_a_worse_parameter() -> None:
+    _, because = judged(claim("about", 100.0), (figure(100.0, 200.0, 300.0),), (replace(NEED, needed=0.2),))
+    assert because.startswith("the share of bandwidth is 20 %, not 60 %"), because
+
+
 def lever(name: str, usual: float, bound: float, worst: float, power: float) -> Lever:
     """Turns the chip's time, which the figure reads, by (x / usual)^power."""
     return Lever(
@@ -186,6 +191,20 @@ def test_claims_keep_the_order_of_their_file_and_those_without_a_quantity_come_l
     assert found[0].id == "claim-r1-throughput-per-power"
     checked = ["quantity" in c.settings for c in found]
     assert checked == sorted(checked, reverse=True)
+
+
+def test_bytes_beyond_the_bandwidth_contradict_a_speed(tmp_path: Path) -> None:
+    """8 chips with 4.8 TB/s read 17.4 GB each of 141 for a token of Llama 3.1 70B in bf16: 275 tokens/s at most."""
+    text = OWN.replace("12 PFLOP/s", "300 tok/s/user").replace("tpu-v4", "h200-sxm")
+    fields = {
+        "quantity": "user_speed", "rival": "h200-sxm", "model": "Llama-3.1-70B", "input": "1024 tokens",
+        "output": "512 tokens", "formats": "declared / bf16 / bf16", "chips": "8 chips", "sense": "at least",
+    }  # fmt: skip
+    facts = with_own(tmp_path, text + "".join(setting(k, v) for k, v in fields.items()))
+    (found,) = audit(facts, "h200-sxm", samples=20).audits
+    assert found.verdict == "contradicted by" and "the limit of" in found.because
+    assert 250 < found.lines[0].limit < 290
+    assert "which is more than that" in " ".join(found.notes)
 
 
 def test_every_quantity_of_the_bundled_claims_is_known(facts: Facts) -> None:

@@ -88,7 +88,8 @@ def judged(claim: Claim, lines: tuple[Line, ...], needs: tuple[Need, ...]) -> tu
     deciding = [line for line in lines if line.decides and line.claimed and line.modelled]
     for line in deciding:
         if _beyond(claim, line):
-            return "contradicted by", f"the limit of {in_unit(line.limit, line)} for {line.what}"
+            unit = "" if line.unit in ("", "x") else f" {line.unit}"
+            return "contradicted by", f"the limit of {in_unit(line.limit, line)}{unit} for {line.what}"
     missed = [line for line in deciding if not _met(claim, line)]
     if not missed:
         return "plausible", "; ".join(_given(line) for line in deciding)
@@ -98,7 +99,7 @@ def judged(claim: Claim, lines: tuple[Line, ...], needs: tuple[Need, ...]) -> tu
         need = min(possible, key=_way)
         beside = f"with a {need.beside}, " if need.beside else ""
         return "plausible only if", (
-            f"{beside}the {need.text} is {_side(need)} {_value(need.needed, need)}, not {_value(need.usual, need)}; "
+            f"{beside}the {need.text} is {_side(need)}{_value(need.needed, need)}, not {_value(need.usual, need)}; "
             f"{given}"
         )
     which = "; none of its parameters meets the claim within its bounds" if needs else ""
@@ -139,7 +140,10 @@ def _way(need: Need) -> float:
 
 
 def _side(need: Need) -> str:
-    return "at most" if need.bound < need.usual else "at least"
+    """ "at least" or "at most" where the claim needs better than the usual; nothing where it needs worse."""
+    if need.bound < need.usual:
+        return "at most " if need.needed < need.usual else ""
+    return "at least " if need.needed > need.usual else ""
 
 
 def _given(line: Line) -> str:

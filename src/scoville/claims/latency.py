@@ -87,15 +87,22 @@ def _hand(bench: Bench, own: Alone, figure: Figure, target: float) -> str:
     prompt_s = float(own.seconds(bench, ideal(on))[0][0])
     token_s = (target - prompt_s) / (own.asked.output_tokens - 1) if figure is whole else 1 / target
     joins = sum(sum(op.per_stage_count) for op in own.table.operators if op.collective)
-    kernels = sum(sum(op.per_stage_count) for op in own.table.operators if not op.collective) - sum(
-        sum(op.per_stage_count) for op in own.table.operators if op.kind == "attention_prefill"
+    kernels = sum(
+        sum(op.per_stage_count) for op in own.table.operators if not op.collective and op.kind != "attention_prefill"
     )
-    return (
+    read = (
         f"Whatever the kernels: the claim leaves {token_s * 1e3:.3g} ms per output token. Each chip reads "
         f"{memory * float(on.memory_bytes_per_s[0]) / 1e9:.3g} GB for it, {memory * 1e3:.3g} ms at the peak bandwidth, "
-        f"so the claim asks for {100 * memory / token_s:.0f} % of it over the whole step; the other "
-        f"{(token_s - memory) * 1e3:.3g} ms are shared by {joins} collectives and {kernels} kernels, "
-        f"{(token_s - memory) / joins * 1e6:.3g} us a collective if all else were free."
+    )
+    if memory >= token_s:
+        return f"{read}which is more than that."
+    rest = token_s - memory
+    shared = f"{kernels} kernels"
+    if joins:
+        shared = f"{joins} collectives and {shared}, {rest / joins * 1e6:.3g} us a collective if all else were free"
+    return (
+        f"{read}so the claim asks for {100 * memory / token_s:.0f} % of it over the whole step; the other "
+        f"{rest * 1e3:.3g} ms are shared by {shared}."
     )
 
 

@@ -109,7 +109,7 @@ def _audit(number: int, audit: Audit) -> list[RenderableType]:
         _indented(f"Basis: {c.basis}.", style="dim"),
         _figures(audit),
     ]
-    if audit.needs:
+    if any(need.possible for need in audit.needs):
         shown.append(_needs(audit.needs, c.claimed.name))
     shown.append(_indented(sentence(audit), style="bold"))
     return [
