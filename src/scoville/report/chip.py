@@ -95,7 +95,14 @@ def parts(shown: Shown) -> list[RenderableType]:
     for one in sheets(shown):
         made += ["", *sheet.rendered(one)]
     made += ["", Text("Approximations", style="bold")]
-    return made + [Padding(Text(line, style="dim"), (0, 0, 0, 2)) for line in shown.chip.notes]
+    return made + [Padding(Text(line, style="dim"), (0, 0, 0, 2)) for line in approximations(shown)]
+
+
+def approximations(shown: Shown) -> tuple[str, ...]:
+    """What was taken for granted, and how far the physics were off on other chips."""
+    off = wording.percent(shown.technology.tdp_error_frac)
+    checked = f"area and power: a TDP may be {off} off; docs/silicon.md has model and maker side by side for each chip"
+    return (checked, *shown.chip.notes)
 
 
 def circumstances(shown: Shown) -> tuple[str, ...]:
@@ -317,7 +324,7 @@ def record(shown: Shown) -> dict[str, Any]:
         found[name] = {key: asdict(r) for key, r in getattr(c, name).items()}
     found["milestones"] = {name: list(months) for name, months in c.milestones.items()}
     found["floorplan"] = asdict(c.floorplan)
-    found["notes"] = list(c.notes)
+    found["notes"] = list(approximations(shown))
     found["user_facts"] = list(shown.user_facts)
     made: dict[str, Any] = finite(found)
     return made
