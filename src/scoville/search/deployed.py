@@ -41,6 +41,7 @@ _TURNOVERS = 20  # requests per sequence that runs at a time: filling and draini
 _LEAST_REQUESTS, _MOST_REQUESTS = 2_000, 10_000
 _TRIED = 2  # shardings that are replayed, the best by the steady state
 _TOLERANCE = 0.02
+_WAIT_FRAC = 0.05  # of the replay's arrivals: the longest wait for a first token that a steady load can have
 _SAMPLE_BATCHES = 16
 
 
@@ -353,8 +354,12 @@ def _held(accelerator: Accelerator, work: Load, facts: Facts, kernels: str, p: P
     requests = work.requests(steady.batch)
     asked = requests.demand_tokens_per_s / (steady.tokens_per_s * p.chips)
     at_steady = requests.stretched(asked)
-    found = capacity(at_steady, lambda t: simulate(t, made, 1), work.serve.targets, tolerance_frac=_TOLERANCE)
-    return _Held(found.load_frac * steady.tokens_per_s * p.chips, found.replay)
+    # Under a target longer than the replay a queue could grow all along: what is served counts, not what is asked.
+    asked_s = replace(work.serve.targets, ttft_s=min(work.serve.targets.ttft_s, _WAIT_FRAC * at_steady.duration_s))
+    found = capacity(at_steady, lambda t: simulate(t, made, 1), asked_s, tolerance_frac=_TOLERANCE)
+    replay = found.replay
+    served = replay.tokens_per_s * replay.duration_s / max(replay.duration_s - float(np.nanmean(replay.end_s)), 1e-9)
+    return _Held(min(found.load_frac * steady.tokens_per_s * p.chips, served), replay)
 
 
 def _sampled(

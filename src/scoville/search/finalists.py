@@ -14,6 +14,7 @@ from scoville.search.coarse import Coarse
 from scoville.search.deployed import Deployed, Load, deployed, kernels_of
 from scoville.search.evaluate import hour
 from scoville.search.found import Found
+from scoville.search.sensitivity import scaled
 from scoville.search.space import Space, Value
 from scoville.search.sweep import Spread
 from scoville.serving.candidates import candidate_parallelisms
@@ -74,12 +75,14 @@ class Trial:
     def _all(
         self, chip: Accelerator, nre_usd_per_chip: float, mappings: Sequence[Sequence[Parallelism]] | None
     ) -> tuple[Deployed, ...]:
-        space = self.space
+        space, facts = self.space, self.facts
+        if chip.tier("main") is None:
+            facts = all_of_sram(facts)
         nre = hour(self.facts, space.terms).of_nre_usd_per_h * nre_usd_per_chip
         ways = mappings or [self._mappings(chip, load) for load in self.loads]
         draws = Draws(space.seed, space.samples_count)
         return tuple(
-            deployed(chip, load, self.facts, space.terms, draws, nre, way)
+            deployed(chip, load, facts, space.terms, draws, nre, way)
             for load, way in zip(self.loads, ways, strict=True)
         )
 
@@ -157,6 +160,13 @@ def _bought(space: Space, chip: Accelerator, found: tuple[Deployed, ...], refere
         refusal="; ".join(f"{d.serve}: {d.refusal}" for d in found if d.refusal),
         reference=reference,
     )
+
+
+def all_of_sram(facts: Facts) -> Facts:
+    """As engines would be on a chip with nothing but SRAM: no share of it is left free, none set aside for buffers."""
+    share, reserve = (facts.get("engine", name).number for name in ("memory_fraction", "activation_reserve"))
+    freed = scaled(facts, lambda f: f.key == "engine.memory_fraction", 1 / share)
+    return scaled(freed, lambda f: f.key == "engine.activation_reserve", 1e-6 if reserve > 0 else 1.0)
 
 
 def mix(space: Space, found: Sequence[Deployed]) -> Range | None:
