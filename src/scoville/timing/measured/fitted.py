@@ -222,11 +222,21 @@ def same_rows(values: Array) -> Array:
 
 
 @lru_cache(maxsize=256)
-def expected_load(experts: int, top_k: int, expert: int, routing: str) -> Load:
-    """Work of the busiest rank at ROWS, (K,), between octave halves of tokens linear in their logarithms."""
+def expected_load(experts: int, top_k: int, expert: int, routing: str = "") -> Load:
+    """Work of the busiest rank at ROWS, (K,), between octave halves of tokens linear in their logarithms.
+
+    Without a law of routing, that of the bundled facts.
+    """
     at, knots = np.log(ROWS), np.log(_KNOTS)
-    drawn = routing_load(_KNOTS, experts, top_k, expert, routing)
+    drawn = routing_load(_KNOTS, experts, top_k, expert, routing or _bundled_routing())
     return Load(*(np.exp(np.interp(at, knots, np.log(np.maximum.accumulate(x)))) for x in drawn))
+
+
+@lru_cache(maxsize=1)
+def _bundled_routing() -> str:
+    from scoville.facts import load
+
+    return str(load().get("kernel-moe", "routing").value)
 
 
 def fitted_kernels(accelerator: Accelerator, facts: Facts, family: str) -> FittedKernels:
