@@ -63,21 +63,24 @@ def front(
     base, thin = (alt.Chart(alt.InlineData(values=values)).encode(x=x, y=y) for values in (line, others))
     beside = alt.Chart(alt.InlineData(values=marks)).encode(x=x)
     colour = alt.Color("colour:N", scale=None)
+    words: dict[str, Any] = {"y": y, "text": "chip:N"}
+    names: list[tuple[alt.Chart, dict[str, Any]]] = [
+        (
+            beside.transform_filter(f"datum.place == {i}"),
+            {"align": "left", "dx": 10, "dy": _LABEL_PX * i, "fontWeight": 600},
+        )
+        for i in sorted({m["place"] for m in marks})
+    ]
     layers: list[Any] = [
         thin.mark_line(strokeWidth=1.2).encode(order="speed:Q", color=colour, detail="chip:N"),
         base.mark_line(strokeWidth=2.5, color=own).encode(order="speed:Q"),
         base.mark_point(size=30, filled=True, color=own, opacity=1).encode(tooltip=hover),
+        *(name.mark_text(stroke=theme.PAPER, strokeWidth=4, **place).encode(**words) for name, place in names),
         beside.mark_rule(strokeWidth=1.5).encode(
             y=alt.Y("low:Q", scale=y_scale, axis=y_axis), y2="high:Q", color=colour
         ),
         beside.mark_point(size=110, filled=True, opacity=1).encode(y=y, color=colour, tooltip=hover),
-        *(
-            beside.transform_filter(f"datum.place == {i}")
-            .mark_text(align="left", dx=10, dy=_LABEL_PX * i, fontWeight=600, stroke=theme.PAPER, strokeWidth=width)
-            .encode(y=y, text="chip:N")
-            for i in sorted({m["place"] for m in marks})
-            for width in (4, 0)  # first what clears the ground under the name
-        ),
+        *(name.mark_text(**place).encode(**words) for name, place in names),
     ]  # fmt: skip
     return theme.titled(layers, title, subtitle, foot, height=380, shift=36)
 

@@ -85,9 +85,10 @@ def _sections(answer: Answer, best: Shown) -> tuple[_Section, ...]:
         return _Section(title, tuple(s for s in made if s.rows), tuple(charts), drawing)
 
     a = answer
+    arithmetic, *rest = chip_sheets(best)
     return (
         section("Beside bought chips", sheets.beside(a), sheets.front(a), charts=("cost-by-layer",)),
-        section("The best design", sheets.best(a), *chip_sheets(best), drawing=True),
+        section("The best design", arithmetic, sheets.best(a), *rest, drawing=True),
         section("How many to make", sheets.supply(a), charts=("cost-against-volume",)),
         section(
             "What it hangs on", sheets.marginals(a), sheets.parameters(a), sheets.shifts(a), charts=("what-a-mm2-buys",)
