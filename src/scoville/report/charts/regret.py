@@ -48,12 +48,15 @@ def matrix(
 def words(regret_frac: float) -> str:
     """Regret as the chart and the tables write it.
 
-    >>> words(0.0), words(0.083), words(float("inf"))
-    ('cheapest', '+8 %', 'cannot')
+    >>> words(0.0), words(0.004), words(0.083), words(float("inf"))
+    ('cheapest', '<1 %', '+8 %', 'cannot')
     """
     if regret_frac == float("inf"):
         return "cannot"
-    return "cheapest" if regret_frac <= 0 else f"+{wording.percent(regret_frac)}"
+    if regret_frac <= 0:
+        return "cheapest"
+    more = wording.percent(regret_frac)
+    return more if more.startswith("<") else f"+{more}"
 
 
 def _row(design: str, served: str, regret_frac: float) -> dict[str, Any]:

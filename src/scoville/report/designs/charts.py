@@ -154,7 +154,7 @@ def against_volume(answer: Answer) -> alt.LayerChart | None:
         volume_title(answer, points),
         "USD per million tokens of the mix on the best design, the one-time cost shared by all chips made; band P10 to "
         "P90. Level lines: other chips",
-        said.foot(answer, "The design and its unit cost are those of the volume asked for."),
+        said.foot(answer, "Design, unit cost and the central one-time cost are those of the volume asked for."),
     )
 
 
@@ -253,7 +253,8 @@ def regrets_title(answer: Answer) -> str:
         return start
     if math.isinf(mixed):
         return f"{start}, nor can one made for the mix serve all"
-    return f"{start}; one made for the mix at most {wording.percent(mixed)} more"
+    most = "less than 1 %" if mixed < 0.01 else f"at most {wording.percent(mixed)}"
+    return f"{start}; one made for the mix {most} more"
 
 
 def _along(name: str, x: Speed) -> Spot:
