@@ -84,7 +84,8 @@ def test_a_replay_is_the_reference_in_seconds(one: Engine, trace: MakeTrace) -> 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_request_gets_its_tokens(table: Any, facts: Facts, trace: MakeTrace, name: str) -> None:
-    small = engine(facts.accelerator("h100-sxm"), facts, table(model="llama-3.1-8b"), preset(name, facts))
+    alone = replace(preset(name, facts), request_s=0.0)
+    small = engine(facts.accelerator("h100-sxm"), facts, table(model="llama-3.1-8b"), alone)
     small = replace(small, cache_blocks=12_000 // small.settings.block_tokens)  # three quarters of it are always taken
     t = trace(400, 40.0)
     t = replace(t, input_tokens=np.minimum(t.input_tokens, 8000))
@@ -222,7 +223,7 @@ def test_the_steady_state_agrees_on_poisson_arrivals(
     t = table(model=model, tensor=ranks)
     unit = trace(20_000, 1.0)
     s = shape(unit, t.layout.windows, 8192.0)
-    between_steps = replace(preset("vllm", facts), asynchronous=False)
+    between_steps = replace(preset("vllm", facts), asynchronous=False, request_s=0.0)
     told = steady_state(
         t, h100, s, np.array([batch]), Targets(10.0, 1.0), RooflineTimer(), sequence_s=between_steps.sequence_s
     )
