@@ -67,8 +67,6 @@ def test_fp8_has_a_quarter_of_the_fp4_rate_since_its_multiplier_is_four_of_4_bit
     peaks = peak_flop_per_s(design("jalapeno"))
     for pair, width in ((("fp8", "fp8"), 8), (("bf16", "bf16"), 16), (("fp4", "fp8"), 8)):
         assert peaks[pair] * (width / 4) ** 2 == peaks["fp4", "fp4"]
-    t = technology(design("jalapeno"), load())
-    assert t.cell_mm2["fp8"] == pytest.approx(4 * t.cell_mm2["fp4"]), "and its area is that of four"
 
 
 def test_the_overheads_are_what_the_fit_gives(facts: Facts) -> None:
@@ -199,9 +197,9 @@ def test_the_pages_tables_are_what_the_code_gives(table: Callable[[Facts], list[
     assert [row for row in table(facts) if row not in lines] == []
 
 
-def test_matrix_units_are_most_of_no_chip_that_was_checked(facts: Facts) -> None:
-    """The overheads matter: what docs/silicon.md says of its own weakness."""
+def test_matrix_units_are_a_third_at_most_of_the_chips_that_were_checked(facts: Facts) -> None:
+    """So SRAM, interfaces and overheads decide a die as much as arrays do."""
     for id in ("a100", "h100", "mtia-2i", "gc200", "jalapeno"):
         made = design(id)
         size = area(made, technology(made, facts))
-        assert float(size.blocks_mm2[MATRIX]) < 0.25 * float(size.compute_die_mm2), id
+        assert float(size.blocks_mm2[MATRIX]) < 0.35 * float(size.compute_die_mm2), id
