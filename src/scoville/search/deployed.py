@@ -6,6 +6,7 @@ any, else by their arrays or the fitted roofline. All are priced by the same eco
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -180,10 +181,12 @@ def deployed(
     draws: Draws,
     nre_usd_per_h: float = 0.0,
     mappings: Sequence[Parallelism] = (),
+    most_mappings: int = 1000,
 ) -> Deployed:
-    """The chip under the load, with the sharding that costs least by replays; `mappings` () tries all of the space's.
+    """The chip under the load, with the sharding that costs least by replays.
 
-    A chip that cannot serve it is a refusal in one sentence, as is one without a price.
+    Of `mappings` (() are the space's) the first `most_mappings` that fit are tried. A chip that cannot serve it is a
+    refusal in one sentence, as is one without a price.
     """
     serve = work.serve
     refused = Deployed(accelerator.id, accelerator.name, serve.name)
@@ -191,7 +194,7 @@ def deployed(
         kernels = kernels_of(accelerator, facts)
         on = chips(accelerator, facts, Draws.central(), kernels)
         timer = RooflineTimer()  # keeps what follows from a sharding and the chip
-        states = _states(accelerator, work, on, timer, mappings or serve.mappings)
+        states = _states(accelerator, work, on, timer, mappings or serve.mappings, most_mappings)
         best = _best(accelerator, work, on, facts, timer, kernels, states)
     except ScovilleError as error:
         return replace(refused, refusal=str(error))
@@ -249,13 +252,12 @@ class _Held:
 
 
 def _states(
-    accelerator: Accelerator, work: Load, on: Chips, timer: RooflineTimer, mappings: Sequence[Parallelism]
+    accelerator: Accelerator, work: Load, on: Chips, timer: RooflineTimer, mappings: Sequence[Parallelism], most: int
 ) -> dict[Parallelism, SteadyState]:
     """Each sharding that the chip can take at a range of batches. Raises DeploymentError where none fits."""
+    fitting = (p for p in mappings if _reaches(accelerator, p) and float(cache_room_bytes(work.table(p), on)[0]) > 0)
     found = {
-        p: work.steady(p, on, batch_sizes(most_batch(work.shape, p)), timer)
-        for p in mappings
-        if _reaches(accelerator, p) and float(cache_room_bytes(work.table(p), on)[0]) > 0
+        p: work.steady(p, on, batch_sizes(most_batch(work.shape, p)), timer) for p in itertools.islice(fitting, most)
     }
     if not any(state.fits.any() for state in found.values()):
         most = max((p.chips for p in mappings), default=1)

@@ -25,6 +25,7 @@ from scoville.transformer.step import Parallelism
 
 Tried = tuple[str, Any, tuple[Deployed, ...]]  # which of the methods of `Trial`, of what, what it found
 _NEAR = 1.5  # mappings that cost at most so many times the best one's, by the sweep, are replayed
+_MOST_MAPPINGS = 8  # of a chip that is not of the space and timed by its arrays: a search of layouts for each
 _APART = 2  # settings in which one finalist differs from another, at least, where the sweep kept such designs
 
 
@@ -56,7 +57,7 @@ class Trial:
         return "design", number, self._all(self._built(self.space.design(number)), nre_usd_per_chip, mappings)
 
     def bought(self, name: str) -> Tried:
-        """A bought chip likewise; one whose kernels were measured in any sharding that divides the model."""
+        """A bought chip likewise, in any sharding that divides the model."""
         return "bought", name, self._all(self.facts.accelerator(name), 0.0, None)
 
     def reference(self, name: str, nre_usd_per_chip: float) -> Tried:
@@ -79,20 +80,19 @@ class Trial:
         if chip.tier("main") is None:
             facts = all_of_sram(facts)
         nre = hour(self.facts, space.terms).of_nre_usd_per_h * nre_usd_per_chip
-        ways = mappings or [self._mappings(chip, load) for load in self.loads]
         draws = Draws(space.seed, space.samples_count)
+        most = _MOST_MAPPINGS if mappings is None and kernels_of(chip, facts) == SYSTOLIC else 1000
+        ways = mappings or [self._mappings(chip, load) for load in self.loads]
         return tuple(
-            deployed(chip, load, facts, space.terms, draws, nre, way)
+            deployed(chip, load, facts, space.terms, draws, nre, way, most)
             for load, way in zip(self.loads, ways, strict=True)
         )
 
     def _mappings(self, chip: Accelerator, load: Load) -> Sequence[Parallelism]:
-        if kernels_of(chip, self.facts) == SYSTOLIC:
-            return load.serve.mappings
+        """Any sharding that divides the model, the space's among them, those of the fewest chips first."""
         most = self.facts.get("engine", "most_chips").number
-        return tuple(
-            dict.fromkeys((*load.serve.mappings, *candidate_parallelisms(load.serve.architecture, chip, most)))
-        )
+        any_ = (*candidate_parallelisms(load.serve.architecture, chip, most), *load.serve.mappings)
+        return sorted(dict.fromkeys(any_), key=lambda p: (p.chips, str(p)))
 
 
 def tried(trial: Trial, coarse: Coarse, designs: Sequence[Designed], spread: Spread) -> Iterator[Tried]:
