@@ -29,7 +29,7 @@ from scoville.timing.collectives import hops_count, volume_frac
 from scoville.timing.measured.collectives import line_seconds
 from scoville.timing.measured.fitted import STORED
 from scoville.timing.systolic.attention import Heads, attention
-from scoville.timing.systolic.closed_form import plain, product_seconds
+from scoville.timing.systolic.closed_form import FEW_ROWS, plain, product_seconds
 from scoville.timing.systolic.hardware import Hardware
 from scoville.timing.systolic.kernels import SystolicKernels
 from scoville.transformer.architecture import FORMATS, Format
@@ -270,6 +270,7 @@ def _product_s(m: float, n: int, k: int, weight: Format, activation: Format, hw:
             float(hw.slices_count), 1.0 / hw.slices_count, 1.0 / hw.arrays_count, float(hw.rows_count),
             1.0 / hw.rows_count, float(hw.columns_count), 1.0 / hw.columns_count, clock_s, 1.0 / hw.stream_bytes_per_s,
             hw.sram_bytes, 1.0 / hw.sram_bytes_per_s, 1.0 / hw.fabric_bytes_per_s, hw.fill_s, 1.0 / hw.compute_frac,
+            m > FEW_ROWS,
         )
     )  # fmt: skip
 

@@ -14,7 +14,14 @@ from scoville.timing import RooflineTimer, chips
 from scoville.timing.chips import Chips
 from scoville.timing.systolic import Hardware, Heads, SystolicTimes
 from scoville.timing.systolic.attention import attention
-from scoville.timing.systolic.closed_form import Machines, attention_pace, plain, product_seconds, product_times
+from scoville.timing.systolic.closed_form import (
+    FEW_ROWS,
+    Machines,
+    attention_pace,
+    plain,
+    product_seconds,
+    product_times,
+)
 from scoville.timing.systolic.kernels import SystolicKernels
 from scoville.timing.systolic.steps import Links, step_seconds, step_work
 from scoville.transformer import load as load_model
@@ -178,8 +185,9 @@ def test_a_shared_pass_equals_the_plain_source() -> None:
     for i in range(len(on)):
         for j, rows in enumerate(ROWS):
             alone = one(
-                float(rows), 1.0, 7168.0, 8192.0, 1.0, 1.0, *paces[:3, i].tolist(), *x[:13, i].tolist(), 1 / 0.83
-            )
+                float(rows), 1.0, 7168.0, 8192.0, 1.0, 1.0, *paces[:3, i].tolist(), *x[:13, i].tolist(), 1 / 0.83,
+                rows > FEW_ROWS,
+            )  # fmt: skip
             assert alone == pytest.approx(many[i, j], rel=1e-9), "one chip alone takes another time than among others"
 
 

@@ -3,16 +3,16 @@
 Where `mapping` tries 840 to 3,700 layouts of a product, this takes two splits over slices that are best for one level
 each, two things that may stay on chip under each, three dataflows, and no whole divisors:
 
-    split     over M, N, K so that least crosses the network on the chip:  a = sqrt(inputs slices / weights), the rest
-              over N and K alike by inputs and sums; or so that sums stay in square tiles; or over M and K alone
-    resident  rows of the input with all of K, or a tile of sums; the other operands come again for each tile
+    split     over M, N, K so that least crosses the network on the chip: a = sqrt(inputs slices / weights), the rest
+              over N and K by inputs and sums; or so that tiles of sums are square; of many rows also over M and K
+    resident  a tile of sums, of many rows also inputs with all of K; the other operands come again for each tile
     arrays    folds over slices x arrays, streams cut where there are too few folds for all arrays
 
 The time is the longest level plus load and fill, as in `mapping.Levels`. docs/search.md says how far it is off.
 
 Everything that does not depend on the chip is drawn once for a model, a sharding and m steps (`step_work`); the rest is
 one compiled pass over n chips side by side, of which `plain(product_seconds)` is the source. NumPy needs some
-250 array passes a product, about 120 ns at half a nanosecond each; compiled, the same takes a fifth.
+250 array passes a product, about 120 ns at half a nanosecond each; compiled, the same takes a fifth of that.
 """
 
 # numba has no types.
@@ -37,6 +37,7 @@ from scoville.timing.systolic.hardware import format_named
 
 Array = NDArray[np.float64]
 Pair = tuple[str, str]
+FEW_ROWS = 512.0
 _EXACT = 1 - 1e-12  # a quotient that is whole but for rounding is whole
 
 
@@ -183,11 +184,13 @@ def product_seconds(
     m: float, batch: float, n: float, k: float, w: float, a: float, depth: float, per_depth: float, beat: float,
     slices: float, per_slice: float, per_array: float, rows: float, per_row: float, columns: float, per_column: float,
     clock_s: float, byte_s: float, sram: float, sram_byte_s: float, fabric_byte_s: float, fill_s: float, busy: float,
+    every: bool,
 ) -> float:  # fmt: skip
     """Seconds of `batch` products of m x k inputs with k x n weights of w and a bytes an element.
 
     `depth` and `beat` are the pace of the formats; `per_*` are inverses; `*byte_s` seconds per byte of off-chip memory
-    and of a slice's memory and network; `busy` is 1 over the share of its cycles in which a busy array multiplies.
+    and of a slice's memory and network; `busy` is 1 over the share of its cycles in which a busy array multiplies. Up
+    to FEW_ROWS two layouts do, beyond `every` one is asked.
     """
     weights, inputs, results = batch * k * n * w, batch * m * k * a, batch * m * n * 2.0
     own_weights, own_inputs, own_results = weights * per_slice, inputs * per_slice, results * per_slice
@@ -230,17 +233,11 @@ def product_seconds(
     edge_s = min(slices / batch, 1.0) * byte_s
     least = min(weights, results) * 0.125
     shared = own_results * (5.0 * c1 - 4.0)
-    down = _input_tiles(m * per_a1, n * per_b1, k * a1 * b1 / split, columns, sram, panel, w, a)
-    moved = own_weights * a1 * down + own_inputs * b1 + shared
-    memory = max((weights * down + inputs + results) * byte_s, moved * fabric_byte_s)
-    inside = _inside(moved, sram_byte_s, weight_s, weight_bytes, output_s, output_bytes, input_s, input_bytes)
-    best = max(inside + min(inputs * 0.125 / down, least) * edge_s, memory)
-
     down, across = _sum_tiles(m * per_a1, n * per_b1, side, sram, panel, w, a)
     moved = own_weights * a1 * down + own_inputs * b1 * across + shared
     memory = max((weights * down + inputs * across + results) * byte_s, moved * fabric_byte_s)
     inside = _inside(moved, sram_byte_s, weight_s, weight_bytes, output_s, output_bytes, input_s, input_bytes)
-    best = min(best, max(inside + min(results / (down * across), least) * edge_s, memory))
+    best = max(inside + min(results / (down * across), least) * edge_s, memory)
 
     down, across = _sum_tiles(m * per_a2, n * per_b2, side, sram, panel, w, a)
     moved = own_weights * a2 * down + own_inputs * b2 * across + own_results * (5.0 * split * per_a2 * per_b2 - 4.0)
@@ -248,11 +245,18 @@ def product_seconds(
     inside = _inside(moved, sram_byte_s, weight_s, weight_bytes, output_s, output_bytes, input_s, input_bytes)
     best = min(best, max(inside + min(results / (down * across), least) * edge_s, memory))
 
-    down = _input_tiles(m * per_a3, n, k * a3 / split, columns, sram, panel, w, a)
-    moved = own_weights * a3 * down + own_inputs + own_results * (5.0 * split * per_a3 - 4.0)
-    memory = max((weights * down + inputs + results) * byte_s, moved * fabric_byte_s)
-    inside = _inside(moved, sram_byte_s, weight_s, weight_bytes, output_s, output_bytes, input_s, input_bytes)
-    best = min(best, max(inside + min(inputs * 0.125 / down, least) * edge_s, memory))
+    if every:
+        down = _input_tiles(m * per_a1, n * per_b1, k * a1 * b1 / split, columns, sram, panel, w, a)
+        moved = own_weights * a1 * down + own_inputs * b1 + shared
+        memory = max((weights * down + inputs + results) * byte_s, moved * fabric_byte_s)
+        inside = _inside(moved, sram_byte_s, weight_s, weight_bytes, output_s, output_bytes, input_s, input_bytes)
+        best = min(best, max(inside + min(inputs * 0.125 / down, least) * edge_s, memory))
+
+        down = _input_tiles(m * per_a3, n, k * a3 / split, columns, sram, panel, w, a)
+        moved = own_weights * a3 * down + own_inputs + own_results * (5.0 * split * per_a3 - 4.0)
+        memory = max((weights * down + inputs + results) * byte_s, moved * fabric_byte_s)
+        inside = _inside(moved, sram_byte_s, weight_s, weight_bytes, output_s, output_bytes, input_s, input_bytes)
+        best = min(best, max(inside + min(inputs * 0.125 / down, least) * edge_s, memory))
     return best + fill_s + rows * clock_s
 
 
@@ -272,12 +276,20 @@ def products(
         for j in range(m.shape[1]):
             rows, many = m[p, j], batch[p, j]
             if rows > 0.0:
-                for i in range(x.shape[1]):
-                    one[i] = product_seconds(
-                        rows, many, n, k, w, a, paces[f, 0, i], paces[f, 1, i], paces[f, 2, i],
-                        x[0, i], x[1, i], x[2, i], x[3, i], x[4, i], x[5, i], x[6, i], x[7, i], x[8, i], x[9, i],
-                        x[10, i], x[11, i], x[12, i], busy,
-                    )  # fmt: skip
+                if rows > FEW_ROWS:
+                    for i in range(x.shape[1]):
+                        one[i] = product_seconds(
+                            rows, many, n, k, w, a, paces[f, 0, i], paces[f, 1, i], paces[f, 2, i],
+                            x[0, i], x[1, i], x[2, i], x[3, i], x[4, i], x[5, i], x[6, i], x[7, i], x[8, i], x[9, i],
+                            x[10, i], x[11, i], x[12, i], busy, True,
+                        )  # fmt: skip
+                else:
+                    for i in range(x.shape[1]):
+                        one[i] = product_seconds(
+                            rows, many, n, k, w, a, paces[f, 0, i], paces[f, 1, i], paces[f, 2, i],
+                            x[0, i], x[1, i], x[2, i], x[3, i], x[4, i], x[5, i], x[6, i], x[7, i], x[8, i], x[9, i],
+                            x[10, i], x[11, i], x[12, i], busy, False,
+                        )  # fmt: skip
                 for s in range(runs.shape[0]):
                     for i in range(x.shape[1]):
                         out[s, j, i] += runs[s, p] * one[i]
@@ -347,6 +359,31 @@ def streams(
             for s in range(runs.shape[0]):
                 for i in range(x.shape[1]):
                     out[s, j, i] += runs[s, p] * one[i]
+
+
+@compiled
+def finish(
+    out: Array, stage: Array, latency: Array, links: Array, sent: Array, fixed: Array, counts: Array, overhead: float,
+    frac: float,
+) -> None:  # fmt: skip
+    """The longest stage and all stages together, (steps, n), from times by profile `out` and what links add to them.
+
+    `sent` (3, profiles, steps) are seconds and bytes over the two rows of `links` (2, n), in bytes per second; `fixed`
+    (profiles, steps) launches, `counts` (profiles,) stages of each; `overhead` is a step's, `frac` a factor on all.
+    """
+    for j in range(out.shape[1]):
+        for i in range(out.shape[2]):
+            stage[j, i] = 0.0
+            latency[j, i] = 0.0
+        for p in range(out.shape[0]):
+            constant, inner, outer, count = fixed[p, j] + sent[0, p, j], sent[1, p, j], sent[2, p, j], counts[p]
+            for i in range(out.shape[2]):
+                time = out[p, j, i] + constant + inner / links[0, i] + outer / links[1, i]
+                stage[j, i] = max(stage[j, i], time)
+                latency[j, i] += count * time
+        for i in range(out.shape[2]):
+            stage[j, i] = (stage[j, i] + overhead) * frac
+            latency[j, i] = (latency[j, i] + overhead) * frac
 
 
 def product_times(

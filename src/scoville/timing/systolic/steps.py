@@ -21,7 +21,7 @@ from scoville.timing.curves import ROWS
 from scoville.timing.measured.attention_roofline import LATENT_DIM
 from scoville.timing.measured.collectives import light_seconds, line_seconds
 from scoville.timing.measured.fitted import STORED, expected_load
-from scoville.timing.systolic.closed_form import Machines, attentions, products, streams
+from scoville.timing.systolic.closed_form import Machines, attentions, finish, products, streams
 from scoville.timing.systolic.kernels import SystolicKernels
 from scoville.transformer.architecture import FORMATS
 
@@ -217,8 +217,7 @@ def step_seconds(machines: Machines, links: Links, work: StepWork) -> tuple[Arra
     """Seconds of the longest stage, and of all stages one after another, of each step on each chip: two of (m, n)."""
     x, paces = machines.table, machines.paces(work.pairs)
     busy = 1 / machines.compute_frac
-    out = np.empty((len(work.profile_count), work.steps_count, len(machines)))
-    out[:] = work.fixed_s[:, :, None]
+    out = np.zeros((len(work.profile_count), work.steps_count, len(machines)))
     one = np.empty(len(machines))
     products(
         out, one, x, paces, work.product_pair, work.product_count, work.product_element_bytes, work.product_rows_count,
@@ -232,41 +231,37 @@ def step_seconds(machines: Machines, links: Links, work: StepWork) -> tuple[Arra
         out, one, x, paces, work.stream_pair, work.stream_bytes, work.stream_flop, work.stream_vectors_frac,
         work.stream_runs_count,
     )  # fmt: skip
-    _send(out, links, work)
+    stage, latency = np.empty((2, *out.shape[1:]))
+    speeds = np.maximum(np.stack([links.scale_up_bytes_per_s, links.scale_out_bytes_per_s]), 1.0)
     frac = float(work.like.time_frac[0])
-    if len(out) == 1:
-        longest = out[0] + work.overhead_s
-        longest *= frac
-        return longest, longest if work.profile_count[0] == 1 else (
-            out[0] * (work.profile_count[0] * frac) + work.overhead_s * frac
-        )
-    longest = (out.max(axis=0) + work.overhead_s) * frac
-    return longest, (np.tensordot(work.profile_count, out, 1) + work.overhead_s) * frac
-
-
-def _send(out: Array, links: Links, work: StepWork) -> None:
-    """Adds the collectives' times to `out` (profiles, steps, n)."""
-    if not work.sent:
-        return
-    up, beyond = (1 / np.maximum(x, 1.0) for x in (links.scale_up_bytes_per_s, links.scale_out_bytes_per_s))
     domains = np.unique(links.domain_count)
     for domain in domains:
-        here = slice(None) if len(domains) == 1 else np.flatnonzero(links.domain_count == domain)
-        sums = np.zeros((3, *out.shape[:2]))
-        for sent in work.sent:
-            fixed, inner, outer = link_terms(sent.kind, sent.span_count, sent.payload_bytes, float(domain), work.like)
-            runs = sent.runs_count[:, None] * sent.shown_frac
-            if sent.kind == "all_to_all" and inner.any() and outer.any():  # both levels at once
-                slower = np.maximum(inner[:, None] * up[here], outer[:, None] * beyond[here])
-                out[..., here] += runs[..., None] * slower
-                inner, outer = inner * 0, outer * 0
-            sums += np.stack([runs * fixed, runs * inner, runs * outer])
-        fixed, inner, outer = sums[..., None]
-        more = inner * up[here]
-        more += fixed
-        if outer.any():
-            more += outer * beyond[here]
-        out[..., here] += more
+        if len(domains) == 1:
+            part = out, stage, latency, speeds
+        else:
+            here = np.flatnonzero(links.domain_count == domain)
+            part = out[..., here], stage[:, here], latency[:, here], speeds[:, here]
+        sent = _sent(part[0], part[3], float(domain), work)
+        finish(*part, sent, work.fixed_s, work.profile_count, work.overhead_s, frac)
+        if len(domains) > 1:
+            stage[:, here], latency[:, here] = part[1:3]
+    return stage, latency
+
+
+def _sent(out: Array, speeds: Array, domain: float, work: StepWork) -> Array:
+    """What collectives add to each stage and step: seconds, and bytes over the two bandwidths, (3, profiles, steps).
+
+    An all-to-all that crosses domains is as slow as the slower level, and is added to `out` (profiles, steps, n).
+    """
+    sums = np.zeros((3, *out.shape[:2]))
+    for sent in work.sent:
+        fixed, inner, outer = link_terms(sent.kind, sent.span_count, sent.payload_bytes, domain, work.like)
+        runs = sent.runs_count[:, None] * sent.shown_frac
+        if sent.kind == "all_to_all" and inner.any() and outer.any():
+            out += runs[..., None] * np.maximum(inner[:, None] / speeds[0], outer[:, None] / speeds[1])
+            inner, outer = inner * 0, outer * 0
+        sums += np.stack([runs * fixed, runs * inner, runs * outer])
+    return sums
 
 
 def link_terms(kind: str, span: int, payload: Array, domain: float, like: Chips) -> tuple[Array, Array, Array]:
