@@ -122,6 +122,24 @@ def test_charts_have_names_and_every_chip_one_colour() -> None:
     assert len({hues[name] for name in ("B200 SXM", "H100 SXM5", "Jalapeño (B0)", "the best design")}) == 4
 
 
+def test_the_layer_that_saves_most_is_named_all_of_a_chip_at_once_where_it_is_not_split() -> None:
+    answer = sample_search.answer()
+    bills = charts.bills(answer)
+    assert charts.layers_title(bills).startswith("Of the $0.0700 that the best design saves on a million tokens beside")
+    whole = replace(bills[1], layers=(("chip, not split", bills[1].total),))
+    assert "Chip, margin, system and network makes a million tokens $0.0850 cheaper" in charts.layers_title(
+        (bills[0], whole)
+    )
+    assert "dearer" in charts.layers_title((bills[1], bills[0]))
+
+
+def test_the_same_chip_at_another_price_keeps_its_colour() -> None:
+    answer = sample_search.answer()
+    own = replace(answer.bought[2], name="Jalapeño (B0), at the cost of its design")
+    hues = charts.colours(replace(answer, bought=(*answer.bought, own)))
+    assert hues[own.name] == hues["Jalapeño (B0)"]
+
+
 def test_layers_add_up_to_the_cost_of_the_mix() -> None:
     for bill in charts.bills(sample_search.answer()):
         assert sum(r.central for _, r in bill.layers) == pytest.approx(bill.total.central), bill.chip

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
 
 FORMATS = (".svg", ".png")
 _PNG_SCALE = 2
+_Box = tuple[float, float, float, float]
 
 _PX = 980  # the whole picture
 _LEGEND_PX = 250
@@ -59,14 +59,14 @@ def draw(
     scale = min((_PX - _LEGEND_PX - 3 * _MARGIN_PX) / width, _HIGHEST_PX / height)
     head = theme.wrapped(title, 90)
     top = _MARGIN_PX + 26 * len(head) + 26
-    sheet = _Sheet(_MARGIN_PX + scale * border, top + scale * (border + plan.height_mm), scale)
+    box = _placed(_MARGIN_PX + scale * border, top + scale * (border + plan.height_mm), scale)
     parts = [svg.text(_MARGIN_PX, _MARGIN_PX + 18 + 26 * i, words, 19, weight=600) for i, words in enumerate(head)]
     parts.append(svg.text(_MARGIN_PX, top - 14, measure, 13, fill=theme.QUIET))
     parts.append(svg.rect(_MARGIN_PX, top, scale * width, scale * height, theme.PAPER, theme.QUIET))
-    parts += [_shape(r, sheet) for r in plan.rectangles]
-    parts += [gap for r in plan.rectangles if r.kind == "matrix units" for gap in _gaps(sheet.box(r), arrays_per_slice)]
-    parts += [svg.rect(*sheet.box(r), "none", theme.INK) for r in plan.rectangles if r.kind in _DIES]
-    parts += [_name(r, sheet) for r in plan.rectangles]
+    parts += [_shape(r, box(r)) for r in plan.rectangles]
+    parts += [gap for r in plan.rectangles if r.kind == "matrix units" for gap in _gaps(box(r), arrays_per_slice)]
+    parts += [svg.rect(*box(r), "none", theme.INK) for r in plan.rectangles if r.kind in _DIES]
+    parts += [_name(r, box(r)) for r in plan.rectangles]
     bottom = top + scale * height
     parts += _scale_bar(bottom + 16, scale)
     parts += _legend(_MARGIN_PX + scale * width + 1.5 * _MARGIN_PX, top, areas_mm2, {r.kind for r in plan.rectangles})
@@ -93,18 +93,14 @@ def check(path: Path) -> None:
         raise DesignError(f"{path}: a floorplan is written as {' or '.join(FORMATS)}; give such a file")
 
 
-@dataclass(frozen=True, slots=True)
-class _Sheet:
-    """Where the plan's lower left corner lies in the picture, px, and px per mm."""
+def _placed(left: float, bottom: float, scale: float) -> Callable[[Rectangle], _Box]:
+    """Upper left corner and sides of a rectangle in px; the plan's y goes up, the picture's down."""
 
-    left: float
-    bottom: float
-    scale: float
+    def box(r: Rectangle) -> _Box:
+        y = bottom - scale * (r.y_mm + r.height_mm)
+        return left + scale * r.x_mm, y, scale * r.width_mm, scale * r.height_mm
 
-    def box(self, r: Rectangle) -> tuple[float, float, float, float]:
-        """Upper left corner and sides in px; the plan's y goes up, the picture's down."""
-        y = self.bottom - self.scale * (r.y_mm + r.height_mm)
-        return self.left + self.scale * r.x_mm, y, self.scale * r.width_mm, self.scale * r.height_mm
+    return box
 
 
 def _border_mm(plan: Floorplan, carrier_mm2: float) -> float:
@@ -114,8 +110,7 @@ def _border_mm(plan: Floorplan, carrier_mm2: float) -> float:
     return max((math.sqrt(around**2 + 4 * beyond) - around) / 4, _LEAST_BORDER_MM)
 
 
-def _shape(r: Rectangle, sheet: _Sheet) -> str:
-    box = sheet.box(r)
+def _shape(r: Rectangle, box: _Box) -> str:
     if r.kind in _DIES:
         return svg.rect(*box, _DIE)
     if r.kind == "slice":
@@ -123,7 +118,7 @@ def _shape(r: Rectangle, sheet: _Sheet) -> str:
     return svg.rect(*box, COLOUR[r.kind], theme.QUIET if r.kind == "memory site" else theme.PAPER, 0.5)
 
 
-def _gaps(box: tuple[float, float, float, float], count: int) -> list[str]:
+def _gaps(box: _Box, count: int) -> list[str]:
     """White lines that divide a block into so many equal arrays, as near to squares as whole rows allow.
 
     None where they would stand so close that they hide it.
@@ -142,11 +137,11 @@ def _gaps(box: tuple[float, float, float, float], count: int) -> list[str]:
     ]
 
 
-def _name(r: Rectangle, sheet: _Sheet) -> str:
+def _name(r: Rectangle, box: _Box) -> str:
     if r.kind in _DIES or r.kind == "slice":
         return ""
     words = _SHORT.get(r.kind, r.kind) or r.name.rpartition(" ")[0].upper()
-    return svg.label(*sheet.box(r), words, 11, theme.ink_on(COLOUR[r.kind]))
+    return svg.label(*box, words, 11, theme.ink_on(COLOUR[r.kind]))
 
 
 def _scale_bar(y: float, scale: float) -> list[str]:

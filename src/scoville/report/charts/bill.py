@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     import altair as alt
 
 _LABEL_FRAC = 0.2
+_LONG_NAME = 24  # characters
 _BAR_PX = 24
+_HUES = (*theme.CATEGORY[:6], theme.CATEGORY[8], theme.CATEGORY[6], theme.CATEGORY[7])
+_GREYS = ("#cfd6dc", "#e6e9ec", "#b6bfc7")
+UNSPLIT = "not split"
 _INSIDE_FRAC = 0.065  # a layer narrower than this share of the axis has no number in it
 
 
@@ -34,12 +38,14 @@ def layers(
 
     names = list(dict.fromkeys(name for bill in bills for name, _ in bill.layers))
     top = max(max(wording.scaled(b.total, unit)) for b in bills)
-    rows, sums = _rows(bills, unit, top), _sums(bills, unit)
+    fills = _fills(names)
+    rows, sums = _rows(bills, unit, top, fills), _sums(bills, unit)
     scale = alt.Scale(domain=[0, top / (1 - _LABEL_FRAC)], nice=False)
     axis = alt.Axis(title=axis_title, format="~g", tickCount=alt.ExprRef("width < 300 ? 3 : 6"), grid=False)
-    colours = [theme.CATEGORY[i % len(theme.CATEGORY)] for i in range(len(names))]
+    columns = 5 if max(len(name) for name in names) < _LONG_NAME else 3
+    colour = alt.Scale(domain=names, range=list(fills.values()))
     legend = alt.Legend(
-        title=None, orient="top", direction="horizontal", columns=alt.ExprRef("width < 430 ? 2 : 5"),
+        title=None, orient="top", direction="horizontal", columns=alt.ExprRef(f"width < 430 ? 2 : {columns}"),
         symbolType="square",
     )  # fmt: skip
     axis_y = alt.Axis(grid=False, labelFontSize=13, labelExpr="split(datum.label, ', ')")
@@ -49,7 +55,7 @@ def layers(
     x = alt.X("start:Q", scale=scale, axis=axis)
     shown = [
         base.mark_bar(height=_BAR_PX).encode(
-            x=x, x2="end:Q", color=alt.Color("layer:N", scale=alt.Scale(domain=names, range=colours), legend=legend),
+            x=x, x2="end:Q", color=alt.Color("layer:N", scale=colour, legend=legend),
             tooltip=[
                 alt.Tooltip("chip:N", title="chip"), alt.Tooltip("layer:N", title="layer"),
                 alt.Tooltip("words:N", title=axis_title),
@@ -73,19 +79,26 @@ def layers(
     )
 
 
-def _rows(bills: Sequence[Bill], unit: str, top: float) -> list[dict[str, Any]]:
-    names = list(dict.fromkeys(name for bill in bills for name, _ in bill.layers))
+def _fills(names: Sequence[str]) -> dict[str, str]:
+    """A colour for each layer, in order; greys for those that nobody has split."""
+    whole = [name for name in names if UNSPLIT in name]
+    split = [name for name in names if name not in whole]
+    fills = {name: _HUES[i % len(_HUES)] for i, name in enumerate(split)}
+    fills |= {name: _GREYS[i % len(_GREYS)] for i, name in enumerate(whole)}
+    return {name: fills[name] for name in names}
+
+
+def _rows(bills: Sequence[Bill], unit: str, top: float, fills: Mapping[str, str]) -> list[dict[str, Any]]:
     rows = []
     for bill in bills:
         start = 0.0
         for name, r in bill.layers:
             _, central, _ = wording.scaled(r, unit)
-            fill = theme.CATEGORY[names.index(name) % len(theme.CATEGORY)]
             rows.append(
                 {
                     "chip": bill.chip, "layer": name, "start": start, "end": start + central,
                     "middle": start + central / 2, "text": wording.digits(central, 2), "words": wording.ranged(r, unit),
-                    "inside": central > _INSIDE_FRAC * top, "ink": theme.ink_on(fill),
+                    "inside": central > _INSIDE_FRAC * top, "ink": theme.ink_on(fills[name]),
                 }
             )  # fmt: skip
             start += central

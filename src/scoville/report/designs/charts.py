@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import altair as alt
 
 BEST = "the best design"
+_SITE = ("data centre", "power", "operation", "one-time cost")
+_CHIP = "chip, margin, system and network"
 _VOLUMES_FRAC = (0.03, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
 
@@ -38,10 +40,18 @@ def charts(answer: Answer) -> dict[str, alt.LayerChart]:
 
 
 def colours(answer: Answer) -> dict[str, str]:
-    """The designs' and the best one's colour, and one for each chip beside it, in every chart."""
+    """The designs' and the best one's colour, and one for each chip beside it, in every chart.
+
+    A chip at another price ("Jalapeño, at the cost of its design") has the colour of that chip.
+    """
     others = theme.CATEGORY[1:]
-    hues = {b.name: others[i % len(others)] for i, b in enumerate(answer.bought)}
+    chips = list(dict.fromkeys(_chip(b.name) for b in answer.bought))
+    hues = {b.name: others[chips.index(_chip(b.name)) % len(others)] for b in answer.bought}
     return {designs.DESIGNS: theme.CATEGORY[0], BEST: theme.CATEGORY[0], **hues}
+
+
+def _chip(name: str) -> str:
+    return name.partition(", ")[0]
 
 
 def front(answer: Answer, served: Served) -> alt.LayerChart | None:
@@ -127,17 +137,27 @@ def bills(answer: Answer) -> tuple[Bill, ...]:
 
 
 def layers_title(bills: Sequence[Bill]) -> str:
-    """In which layer the first chip differs most from the second."""
+    """In which layer the first chip differs most from the second; all of the chip is one where one is not split."""
     own, other = bills[:2]
-    ours, theirs = ({name: r.central for name, r in b.layers} for b in (own, other))
-    gap = {name: theirs.get(name, 0.0) - ours.get(name, 0.0) for name in {**ours, **theirs}}
+    together = any(bill.UNSPLIT in name for b in (own, other) for name, _ in b.layers)
+    gap: dict[str, float] = {}
+    for sign, b in ((-1, own), (1, other)):
+        for name, r in b.layers:
+            group = _CHIP if together and name not in _SITE else name
+            gap[group] = gap.get(group, 0.0) + sign * r.central
     name = max(gap, key=lambda n: abs(gap[n]))
     whole = other.total.central - own.total.central
+    part, saved = said.usd_per_mtok(abs(gap[name])), said.usd_per_mtok(abs(whole))
+    if 0 < gap[name] <= whole:
+        return f"Of the ${saved} that the best design saves on a million tokens beside {other.chip}, ${part} are {name}"
     return (
-        f"{name[:1].upper()}{name[1:]} makes a million tokens ${said.usd_per_mtok(abs(gap[name]))} "
-        f"{'cheaper' if gap[name] > 0 else 'dearer'} on the best design than on {other.chip}; all layers "
-        f"${said.usd_per_mtok(abs(whole))} {'cheaper' if whole > 0 else 'dearer'}"
+        f"{name[:1].upper()}{name[1:]} makes a million tokens ${part} {_word(gap[name])} on the best design than on "
+        f"{other.chip}; all layers ${saved} {_word(whole)}"
     )
+
+
+def _word(gap: float) -> str:
+    return "cheaper" if gap > 0 else "dearer"
 
 
 def against_volume(answer: Answer) -> alt.LayerChart | None:
