@@ -21,7 +21,7 @@ from scoville.silicon.fit import CHIPS, fit
 
 DESIGNS = Path(__file__).parent / "designs"
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "silicon.md"
-FURTHER = ("tpu-v4i", "ascend-910", "mi100", "v100", "groq", "d1")
+FURTHER = ("tpu-v4i", "ascend-910", "mtia-1", "mi100", "v100", "groq", "d1")
 
 
 @pytest.fixture(scope="module")
