@@ -66,6 +66,8 @@ def test_whatever_is_computed_with_has_a_domain(bundled: Facts, all_facts: list[
     read |= {"systolic", "uncertainty", "default-link", "default-power", "default-range", *CHIPS, *ENGINES}
     read |= {"router", "fairness", "speculation", "kv-transfer", "replica"}
     read |= {f"kernel-{kind}" for kind in ("gemm", "moe", "attention", "collectives")}
+    silicon = {id for category in ("silicon", "process", "memory") for id in bundled.subjects(category)}
+    read |= {f.subject for f in all_facts if f.subject in silicon and not isinstance(f.value, str)} | {"yield-model"}
     assert {f.subject for f in all_facts if bounded(f) and not isinstance(f.value, str)} == read
 
 

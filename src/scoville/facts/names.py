@@ -161,6 +161,15 @@ _DOMAINS = {
         "kv-transfer.link_share": PART,
         "replica.chip_mtbf": POSITIVE,
     },
+    "silicon": {
+        "packaging.attach_yield_*": PART,
+        "vendor-margin.*": LESS_THAN_ALL,
+        "programme.slip": Domain(-1.0, low_open=True),
+        "programme.*_share": SHARE,
+    },
+    "process": {},
+    "memory": {},
+    "yield-model": {"yield-model.clustering": POSITIVE},
     "rule": {
         "default-link.domain": ONE_OR_MORE,
         "default-link.*_bandwidth": POSITIVE,

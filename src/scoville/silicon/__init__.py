@@ -5,6 +5,7 @@
 
 from scoville.silicon.accelerator import accelerator, as_facts
 from scoville.silicon.area import Area, area
+from scoville.silicon.chip import Chip, build
 from scoville.silicon.design import Design, bundled, read_design
 from scoville.silicon.floorplan import Floorplan, Rectangle, floorplan
 from scoville.silicon.limits import broken, check
@@ -15,6 +16,7 @@ from scoville.silicon.technology import Technology, technology
 __all__ = [
     "Activity",
     "Area",
+    "Chip",
     "Design",
     "Floorplan",
     "Power",
@@ -24,6 +26,7 @@ __all__ = [
     "area",
     "as_facts",
     "broken",
+    "build",
     "bundled",
     "check",
     "floorplan",
