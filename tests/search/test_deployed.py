@@ -10,6 +10,7 @@ import pytest
 from scoville.facts import Draws, Facts
 from scoville.facts import load as load_facts
 from scoville.search.deployed import Load, deployed, load
+from scoville.search.finalists import all_of_sram
 from scoville.search.space import Space
 from scoville.search.space_file import read_space
 from scoville.serving import Targets
@@ -67,3 +68,23 @@ def test_what_cannot_serve_is_refused_in_a_sentence(space: Space, work: Load, fa
     slow = deployed(h100, hasty, facts, space.terms, Draws(1, 100))
     assert "meets both targets" in slow.refusal
     assert "asked for 1 ms" in slow.refusal
+
+
+def test_without_a_target_for_the_first_token_the_load_is_what_is_served(
+    space: Space, work: Load, facts: Facts
+) -> None:
+    """A queue that grows all along would still meet a target longer than the replay."""
+    patient = replace(work, serve=replace(work.serve, targets=Targets(1e6, 10.0)))
+    tp4 = [p for p in space.serve[0].mappings if p.tensor == 4]
+    found = deployed(facts.accelerator("h100-sxm"), patient, facts, space.terms, Draws(1, 100), mappings=tp4)
+    assert found.tokens_per_s_per_chip
+    assert found.tokens_per_s_per_chip.central < 1.15 * found.steady_tokens_per_s_per_chip, (
+        "a load is asked, not served"
+    )
+
+
+def test_a_chip_of_sram_alone_leaves_no_memory_aside(facts: Facts) -> None:
+    freed = all_of_sram(facts)
+    assert freed.get("engine", "memory_fraction").number == 1.0
+    assert freed.get("engine", "activation_reserve").number < 1e6
+    assert freed.get("engine", "step_overhead") == facts.get("engine", "step_overhead"), "another fact moved"

@@ -24,8 +24,8 @@ from scoville.timing.chips import SYSTOLIC
 from scoville.transformer.step import Parallelism
 
 Tried = tuple[str, Any, tuple[Deployed, ...]]  # which of the methods of `Trial`, of what, what it found
-_NEAR = 1.5  # mappings that cost at most so many times the best one's, by the sweep, are replayed
-_MOST_MAPPINGS = 8  # of a chip that is not of the space and timed by its arrays: a search of layouts for each
+_NEAR = 1.25  # mappings that cost at most so many times the best one's, by the sweep, are replayed
+_MOST_MAPPINGS = 4  # of a chip that is not of the space and timed by its arrays: a search of layouts for each
 _APART = 2  # settings in which one finalist differs from another, at least, where the sweep kept such designs
 
 
