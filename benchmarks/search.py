@@ -1,7 +1,7 @@
 """How many designs of a chip for Llama-3.1-70B one core evaluates in a second, in a process of its own with one thread.
 
-One evaluation is a design under a sharding at a batch: the whole step (every operator and collective) and the two that
-say how prefill runs, memory, latency, power, area, yield, price and cost per token. Only points that are feasible
+One evaluation is a design under a sharding at a batch: the whole step (every operator and collective) and the one that
+says how prefill runs, memory, latency, power, area, yield, price and cost per token. Only points that are feasible
 count: designs that break no limit, under targets that hold little back. What depends on a design or on a sharding alone
 is done once for it, inside of the time that is measured, which is that of the processor. 1,000 random points must equal
 the scalar path.

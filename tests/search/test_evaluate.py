@@ -122,7 +122,7 @@ def test_an_hour_costs_what_the_owner_of_such_a_chip_pays(name: str, facts: Fact
 def test_points_agree_with_the_steady_state_of_the_whole_timer(
     sharding: str, facts: Facts, like: Chips, served: TrafficShape
 ) -> None:
-    """An H100 as designed: TPOT within 3 %, its percentile within 5, TTFT within 8 and its percentile within 11."""
+    """An H100 as designed: TPOT within 4 %, its percentile within 6, TTFT within 9 and its percentile within 12."""
     design, sharded, batch = read_design("h100"), table(sharding), np.array([4, 16, 64, 128, 256.0])
     chip = accelerator(design, facts, date=DATE, volume=VOLUME)
     on = chips(chip, facts, Draws.central(), "systolic")
@@ -142,13 +142,12 @@ def test_points_agree_with_the_steady_state_of_the_whole_timer(
 def test_a_design_is_priced_once_and_each_sharding_is_asked_for_itself(
     facts: Facts, like: Chips, served: TrafficShape
 ) -> None:
-    """Batches beside each other share the price of a prompt token, so they differ a little from each by itself."""
     found, sharded = built(drawn(32, 3), facts, like), table("TP8")
     batches = np.array([16, 64, 256.0])
     together = evaluate(found, task(sharded, served, batches, TARGETS, like))
     for j, batch in enumerate(batches):
         by_itself = evaluate(found, task(sharded, served, np.array([batch]), TARGETS, like))
-        assert by_itself.tpot_s[:, 0] == pytest.approx(together.tpot_s[:, j], rel=0.1)
+        assert by_itself.tpot_s[:, 0] == pytest.approx(together.tpot_s[:, j], rel=1e-12)
     assert together.tpot_s.shape == (32, 3)
     assert (np.diff(together.tpot_s, axis=1) > 0).all(), "more sequences get their tokens sooner"
     assert (together.loaded_usd_per_token > together.usd_per_token).all(), "the one-time cost is lost"

@@ -6,9 +6,9 @@ step on every design (`timing.systolic.steps`), memory, latency, power and cost.
 in plain Python.
 
 A replica in balance takes I / O prompt tokens for each token of an answer (I fresh prompt, O output tokens a request):
-TPOT is a step of `batch` decodes and what those prompt tokens add to it. Three kinds of steps are timed for that: the
-decodes of each batch, those of the middle batch with as many prompts as usually come at once, and a step full of
-prompts, for the queue. Waits and percentiles follow (`balance`). Memory holds the 99th percentile of running sequences.
+TPOT is a step of `batch` decodes and what those prompt tokens add to it. Two kinds of steps are timed for that, the
+decodes of each batch and a step full of prompts; waits and percentiles follow (`balance`). Memory holds the 99th
+percentile of running sequences.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from scoville.facts import Draws, Facts
 from scoville.facts.names import FORMATS
 from scoville.search.balance import RESULTS, points
 from scoville.serving.shape import TrafficShape
-from scoville.serving.steady import Targets, average_step, bubble_frac, usual_chunk_tokens, worst_rank_frac
+from scoville.serving.steady import Targets, average_step, bubble_frac, worst_rank_frac
 from scoville.silicon.area import DIE_LINKS, FABRIC, VECTOR, area, memory_bytes_per_s
 from scoville.silicon.cost import Prices, stack_bytes, unit_cost
 from scoville.silicon.design import Array, Design
@@ -140,7 +140,7 @@ def candidates(
     used = power(design, technology, space)
     cost = unit_cost(design, space, prices)
     own = {pair: full(peak) for pair, peak in peak_flop_per_s(design).items()}
-    peaks = {asked: (own[pair], pair) for asked, pair in _multiplied(own, like).items()}
+    multiplied = _multiplied(own, like)
     slices, arrays = (
         full(design.active_slices_count),
         design.arrays_per_slice_count - design.spare_arrays_per_slice_count,
@@ -156,6 +156,7 @@ def candidates(
     blocks = used.blocks_w
     feeding = over * full(blocks[SRAM] + blocks[FABRIC] + blocks[VECTOR])
     energy = technology.matrix_j_per_flop
+    each = {(w, a): over * np.maximum(energy[w], energy[a]) + feeding / peak for (w, a), peak in own.items()}
     moving = over * (blocks[INTERFACE] + blocks[DIE_LINKS]) + blocks[STACKS]
     with np.errstate(divide="ignore", invalid="ignore"):
         per_byte = np.where(full(speed) > 0, full(moving) / full(speed), 0.0)
@@ -169,7 +170,7 @@ def candidates(
             rows_count=full(design.rows_count),
             columns_count=full(design.columns_count),
             clock_count_per_s=full(design.clock_count_per_s),
-            compute_flop_per_s={asked: peak for asked, (peak, _) in peaks.items()},
+            compute_flop_per_s={asked: own[pair] for asked, pair in multiplied.items()},
             memory_bytes_per_s=np.maximum(full(speed), 1.0),
             sram_bytes=full(design.sram_per_slice_bytes),
             sram_bytes_per_s=full(design.sram_bandwidth_per_slice_bytes_per_s),
@@ -189,10 +190,7 @@ def candidates(
         usd_per_h=rate.of_price_usd_per_h * full(cost.price_usd) + rate.of_tdp_usd_per_h * tdp + rate.fixed_usd_per_h,
         nre_usd_per_h=rate.of_nre_usd_per_h * full(nre_usd_per_chip),
         static_w=full(blocks[LEAKAGE]),
-        matrix_j_per_flop={
-            asked: over * np.maximum(energy[pair[0]], energy[pair[1]]) + feeding / peak
-            for asked, (peak, pair) in peaks.items()
-        },
+        matrix_j_per_flop={asked: each[pair] for asked, pair in multiplied.items()},
         memory_j_per_byte=per_byte,
         link_j_per_byte=full(2.0 * over * technology.link_j_per_byte),
         broken=np.broadcast_to(broken(design, space, used, technology), (n,)),
@@ -216,10 +214,10 @@ def _multiplied(peaks: Mapping[Pair, Array], like: Chips) -> dict[Pair, Pair]:
 class Task:
     """A model and its traffic under one sharding at m batches, without a chip; arrays of shape (m,).
 
-    `work` holds the steps of decodes and, last, one of batch `middle` with `usual_tokens` of prompts and one of
-    `chunk_tokens` of prompts alone. `need_bytes` is what the cache takes of a chip beside `resident_bytes` of weights;
-    `activation_bytes` what a step's activations take. `possible` says where a step's token budget holds;
-    `tokens_per_chip_tokens` are served while each sequence gets a token.
+    `work` holds the steps of decodes and, last, one of `chunk_tokens` of prompts alone. `need_bytes` is what the cache
+    takes of a chip beside `resident_bytes` of weights; `activation_bytes` what a full step's activations take.
+    `possible` says where a step's token budget holds; `tokens_per_chip_tokens` are served while each sequence gets a
+    token; `bubble_frac` is how much longer prompts hold up a pipeline.
     """
 
     parallelism: Parallelism
@@ -231,12 +229,10 @@ class Task:
     sampling_s: Array
     need_bytes: Array
     resident_bytes: float
-    activation_bytes: Array
+    activation_bytes: float
     possible: Bools
     tokens_per_chip_tokens: Array
     bubble_frac: Array
-    middle: int
-    usual_tokens: float
 
 
 def task(
@@ -252,12 +248,10 @@ def task(
     """The steps at each batch (m,), ascending, and what the cache takes, as `steady_state` has it."""
     p = table.parallelism
     batch = np.asarray(batch, float)
-    groups, middle = p.attention_data, len(batch) // 2
+    groups = p.attention_data
     chunk = shape.chunk_tokens * groups
-    usual = float(usual_chunk_tokens(shape, p, batch[middle : middle + 1]).mean())
     busiest = worst_rank_frac(np.maximum(batch[-1:] / p.pipeline, 1.0), groups)
     mixes = [average_step(shape, p, float(b), 0.0) for b in batch]
-    mixes.append(average_step(shape, p, float(batch[middle]), usual))
     mixes.append(replace(average_step(shape, p, 0.0, chunk), worst_rank_frac=busiest))
     features = np.concatenate([table.layout.features(mix) for mix in mixes])
     held = batch + NormalDist().inv_cdf(0.99) * np.sqrt(batch)
@@ -276,11 +270,9 @@ def task(
         sampling_s=features[:, table.layout.column("rank_sampled_tokens")] * sequence_s,
         need_bytes=held * worst_rank_frac(held, groups) * per_sequence + float(table.cache_bytes(most)[0]),
         resident_bytes=table.resident_bytes,
-        activation_bytes=(usual + batch / p.pipeline) * table.architecture.hidden * _ACTIVATION_BYTES / groups,
+        activation_bytes=shape.chunk_tokens * table.architecture.hidden * _ACTIVATION_BYTES,
         possible=batch / groups < shape.chunk_tokens,
         bubble_frac=bubble_frac(shape, p, batch) if p.pipeline > 1 else np.ones_like(batch),
-        middle=middle,
-        usual_tokens=usual,
         tokens_per_chip_tokens=batch * ((1 + shape.input_tokens / shape.output_tokens) / p.chips),
     )
 
@@ -324,7 +316,6 @@ def evaluate(found: Candidates, served: Task) -> Points:
     points(
         out,
         np.empty_like(stage),
-        np.empty((5, n)),
         stage,
         latency,
         np.stack([*(found.matrix_j_per_flop[f] for f in work.pairs), found.memory_j_per_byte, found.link_j_per_byte]),
@@ -340,8 +331,6 @@ def evaluate(found: Candidates, served: Task) -> Points:
             ]
         ),
         np.stack([served.batch_count, need, served.possible, served.tokens_per_chip_tokens, served.bubble_frac]),
-        served.middle,
-        served.usual_tokens,
         float(p.pipeline),
         float(p.attention_data),
         served.chunk_tokens,

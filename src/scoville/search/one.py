@@ -13,10 +13,10 @@ from statistics import NormalDist
 import numpy as np
 
 from scoville.errors import DesignError
-from scoville.search.balance import RESULTS, point, prefill
+from scoville.search.balance import RESULTS, point
 from scoville.search.evaluate import Hour
 from scoville.serving.shape import TrafficShape
-from scoville.serving.steady import Targets, bubble_frac, usual_chunk_tokens, worst_rank_frac
+from scoville.serving.steady import Targets, bubble_frac, worst_rank_frac
 from scoville.silicon.area import DIE_LINKS, FABRIC, VECTOR, area, memory_bytes_per_s
 from scoville.silicon.cost import Prices, stack_bytes, unit_cost
 from scoville.silicon.design import Design
@@ -71,9 +71,8 @@ def evaluate_one(
     hw = _hardware(design, technology, like)
 
     chunk = shape.chunk_tokens * p.attention_data
-    usual = float(usual_chunk_tokens(shape, p, np.array([batch])).mean())
     busiest = float(worst_rank_frac(np.array([max(batch / p.pipeline, 1.0)]), p.attention_data)[0])
-    steps = [_mix(asked, batch, 0.0), _mix(asked, batch, usual), _mix(asked, 0.0, chunk)]
+    steps = [_mix(asked, batch, 0.0), _mix(asked, 0.0, chunk)]
     times, energy = [], []
     for mix in steps:
         row = [float(x) for x in asked.table.layout.features(replace(mix, worst_rank_frac=np.array([busiest])))[0]]
@@ -102,15 +101,14 @@ def evaluate_one(
     if design.memory == "none":
         slices = design.active_slices_count * design.sram_per_slice_bytes
         room = float(slices + design.compute_dies_count * design.sram_shared_bytes)
-        need += (usual + batch / p.pipeline) * asked.table.architecture.hidden * 4.0 / p.attention_data
+        need += shape.chunk_tokens * asked.table.architecture.hidden * 4.0
     allowed = not bool(broken(design, space, used, technology)) and p.tensor <= design.scale_up_domain_count
     t, static = asked.targets, float(used.blocks_w[LEAKAGE])
     spare = 1 / max(float(design.power_cap_w) - static, 1e-9)
     bubble = float(bubble_frac(shape, p, np.array([batch]))[0]) if p.pipeline > 1 else 1.0
-    decode, mixed, full = ((*time, joules) for time, joules in zip(times, energy, strict=True))
-    added = plain(prefill)(*decode, *mixed, *full, spare, usual, chunk, float(p.pipeline))
+    decode, full = ((*time, joules) for time, joules in zip(times, energy, strict=True))
     found = plain(point)(
-        *decode, *added, room - asked.table.resident_bytes, spare, static,
+        *decode, *full, room - asked.table.resident_bytes, spare, static,
         rate.of_price_usd_per_h * price + rate.of_tdp_usd_per_h * tdp + rate.fixed_usd_per_h,
         rate.of_nre_usd_per_h * nre_usd_per_chip, float(allowed),
         batch, need, float(batch / p.attention_data < shape.chunk_tokens),
