@@ -69,6 +69,13 @@ def test_every_block_of_the_die_has_its_area_in_the_legend(shown: chip.Shown) ->
     assert "10 mm" in text and "all dies" in text and "100 %" in text
 
 
+def test_every_slice_shows_its_arrays(shown: chip.Shown) -> None:
+    lines = [e.attrib for e in ElementTree.fromstring(chip.drawing(shown)).iter(f"{NAMESPACE}line")]
+    between = sum(e["stroke-width"] == "0.6" for e in lines)
+    design = shown.chip.design
+    assert between == design.slices_count * (design.arrays_per_slice_count - 1)
+
+
 def test_names_that_do_not_fit_are_left_out() -> None:
     assert svg.label(0, 0, 10, 10, "matrix units", 11, "#000000") == ""
     assert "rotate" in svg.label(0, 0, 20, 200, "matrix units", 11, "#000000")

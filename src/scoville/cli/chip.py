@@ -50,7 +50,7 @@ def chip(
     with working(f"building {design}") as now:
         book = known.load(facts or ())
         asked = read_design(design)
-        file = design if design.endswith(".toml") else f"bundled design {design}"
+        file = Path(design).name if design.endswith(".toml") else f"bundled design {design}"
         shown = report.built(
             asked, book, file, date=date, volume=count, seller=seller, start=start, samples=samples, seed=seed
         )

@@ -119,22 +119,23 @@ def _shape(r: Rectangle, box: _Box) -> str:
 
 
 def _gaps(box: _Box, count: int) -> list[str]:
-    """White lines that divide a block into so many equal arrays, as near to squares as whole rows allow.
+    """White lines that divide a block into so many arrays of one area, near to squares.
 
-    None where they would stand so close that they hide it.
+    Rows that hold more of them are higher. None where lines would stand so close that they hide the block.
     """
     x, y, width, height = box
-    divisors = [n for n in range(1, count + 1) if count % n == 0]
-    columns = min(divisors, key=lambda n: abs(math.log((width / n) / (height * n / count))))
-    rows = count // columns
-    if min(width / columns, height / rows) < _LEAST_ARRAY_PX:
+    rows = min(max(round(math.sqrt(count * height / width)), 1), count)
+    if min(width * rows, height * count / rows) / count < _LEAST_ARRAY_PX:
         return []
-    down = [x + width * i / columns for i in range(1, columns)]
-    across = [y + height * i / rows for i in range(1, rows)]
-    return [
-        *(svg.line(at, y, at, y + height, theme.PAPER, 0.6) for at in down),
-        *(svg.line(x, at, x + width, at, theme.PAPER, 0.6) for at in across),
-    ]
+    found = []
+    for row in range(rows):
+        inside = count // rows + (row < count % rows)
+        deep = height * inside / count
+        found += [svg.line(x, y, x + width, y, theme.PAPER, 0.6)] if row else []
+        edges = (x + width * i / inside for i in range(1, inside))
+        found += [svg.line(at, y, at, y + deep, theme.PAPER, 0.6) for at in edges]
+        y += deep
+    return found
 
 
 def _name(r: Rectangle, box: _Box) -> str:
