@@ -100,7 +100,7 @@ def approximations(space: Space) -> tuple[str, ...]:
         "Prices: the designed chip pays the same owner's terms as bought ones, and the margin of its seller; "
         f"all of {space.terms.vintage}.",
         "When prices move: the designs that the sweep kept and, step by step, their neighbours; not the whole space.",
-        "What a mm2 buys: one step of each block either way, mapping and batch chosen anew among the space's.",
+        "What a mm2 buys: one step of each block either way, mapping and batch chosen anew, batches a hundredth apart.",
         "Finalists: one replica of many, so requests come at random moments; an engine like vLLM; designed chips are "
         "timed by their arrays, bought ones by their kernels where these were measured.",
         *APPROXIMATIONS,

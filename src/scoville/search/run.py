@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from scoville.search import describe, finalists, regret, sensitivity
 from scoville.search.answer import Answer, Regret, Reuse
 from scoville.search.climb import Cost
 from scoville.search.coarse import Coarse
-from scoville.search.deployed import load
+from scoville.search.deployed import Load, load
 from scoville.search.findings import approximations, sentences
 from scoville.search.found import Found
 from scoville.search.marginal import marginals
@@ -23,6 +24,7 @@ from scoville.search.space import Space
 from scoville.search.sweep import Checkpoint, Progress, Spread, here, silent, sweep
 
 _SWEEP, _AFTER = 0.6, 0.7  # shares of the way, for progress
+_RATIO = 1.01  # of batches, for small steps
 _KEPT = 512  # designs that are tried anew when prices move
 
 
@@ -62,7 +64,7 @@ def design(
         return Coarse(other, known, loads).mix
 
     shifts = sensitivity.shifts(space, facts, cost_of, best, near)
-    worth = marginals(part, space.design(best), coarse.mix, facts)
+    worth = marginals(part, space.design(best), _fine(space, facts, loads).mix, facts)
     regrets, reuse = _several(space, coarse, found, near)
 
     picked = [describe.designed(space, coarse, n) for n in finalists.chosen(space, found)]
@@ -114,6 +116,19 @@ def design(
         findings=sentences(space, made, tuple(ranked), others, bound, worth, regrets, reuse),
         approximations=approximations(space),
     )
+
+
+def _fine(space: Space, facts: Facts, loads: Sequence[Load]) -> Coarse:
+    """The same with many more batches, so that a small step of a design is not lost between two of them."""
+
+    def finer(batches: tuple[int, ...]) -> tuple[int, ...]:
+        low, high = batches[0], batches[-1]
+        count = int(np.log(high / low) / np.log(_RATIO)) + 2
+        return tuple(int(b) for b in np.unique(np.round(np.geomspace(low, high, count))))
+
+    serve = tuple(replace(s, batches=finer(s.batches)) for s in space.serve)
+    fine = tuple(replace(x, serve=s) for x, s in zip(loads, serve, strict=True))
+    return Coarse(replace(space, serve=serve), facts, fine)
 
 
 def _kept(found: Found) -> tuple[int, ...]:
