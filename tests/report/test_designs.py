@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import tomllib
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import sample_search
+from test_browser import CHROMIUM, FLAGS
 
 from scoville import facts
 from scoville.report import chip, theme
 from scoville.report.charts import volume
-from scoville.report.designs import Extras, charts, sheets, winner, write
+from scoville.report.designs import Extras, as_json, charts, sheets, winner, write
 from scoville.report.designs import wording as said
 from scoville.report.designs.write import page
+from scoville.report.script import Script
 from scoville.silicon import read_design
 
 
@@ -169,6 +172,36 @@ def test_files_of_a_search(tmp_path: Path, best: chip.Shown) -> None:
     text = (folder / "report.html").read_text()
     assert "<h1>Design 7 serves at 0.05 USD/Mtok</h1>" in text
     assert "://" not in re.sub(r"http://www\.w3\.org/|<script.*?</script>", "", text, flags=re.S), "the page links"
+
+
+def test_facts_of_ones_own_are_named_everywhere(best: chip.Shown) -> None:
+    from io import StringIO
+
+    from rich.console import Console
+
+    answer, mine = sample_search.answer(), ("process-n3.wafer_price",)
+    said_so = "This result uses your own facts: process-n3.wafer_price."
+    out = StringIO()
+    sheets.show(answer, Console(file=out, width=160), mine)
+    assert said_so in out.getvalue()
+    assert said_so in page(answer, replace(best, user_facts=mine), "<svg/>", {}, "")
+    assert json.loads(as_json(answer, mine))["user_facts"] == list(mine)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed")
+def test_the_page_draws_its_charts_and_breaks_no_policy_of_its_own(tmp_path: Path, best: chip.Shown) -> None:
+    assert CHROMIUM is not None
+    answer = sample_search.answer()
+    specs = {name: theme.specification(chart) for name, chart in charts.charts(answer).items()}
+    with Script() as script:
+        file = tmp_path / "report.html"
+        file.write_text(page(answer, best, chip.drawing(best), specs, script.text()), encoding="utf-8")
+    done = subprocess.run(
+        [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", file.as_uri()],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
+    assert len(re.findall(r'<svg[^>]*class="marks"', done.stdout)) == len(specs) == 6
 
 
 def test_words_of_the_answer_are_escaped(best: chip.Shown) -> None:

@@ -36,8 +36,8 @@ def design(
     from scoville import facts as known
     from scoville.cli.output import Stages, console
     from scoville.report.chip import built
-    from scoville.report.designs import RESULT, Extras, show, winner, write
-    from scoville.report.folder import as_json, check
+    from scoville.report.designs import RESULT, Extras, as_json, show, winner, write
+    from scoville.report.folder import check
     from scoville.report.script import Script
     from scoville.search.run import design as search
     from scoville.search.space_file import read_space
@@ -78,9 +78,9 @@ def design(
     with suppress(OSError):
         parts.rmdir()  # empty once the answer is there
     if json:
-        typer.echo(as_json(found), nl=False)
+        typer.echo(as_json(found, best.user_facts), nl=False)
         return
-    show(found, console())
+    show(found, console(), best.user_facts)
     charts = sum(path.parent.name == "charts" for path in written)
     typer.echo(
         f"\nWritten: {folder}/report.html, {charts} charts in {folder}/charts, {folder}/result.json; the best design: "

@@ -5,6 +5,6 @@
 
 from scoville.report.designs.sheets import show
 from scoville.report.designs.wording import winner
-from scoville.report.designs.write import RESULT, Extras, write
+from scoville.report.designs.write import RESULT, Extras, as_json, write
 
-__all__ = ["RESULT", "Extras", "show", "winner", "write"]
+__all__ = ["RESULT", "Extras", "as_json", "show", "winner", "write"]

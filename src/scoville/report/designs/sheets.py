@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from scoville.facts import Range
@@ -22,19 +23,21 @@ _MOST_ROWS = 12
 _HIDDEN = ""  # a cell that has nothing to say
 
 
-def show(answer: Answer, console: Console) -> None:
-    """Print the whole answer in the order of the page."""
-    for part in parts(answer):
+def show(answer: Answer, console: Console, user_facts: Sequence[str] = ()) -> None:
+    """Print the whole answer in the order of the page, and which facts of the user's own it rests on."""
+    for part in parts(answer, user_facts):
         console.print(part)
 
 
-def parts(answer: Answer) -> list[RenderableType]:
+def parts(answer: Answer, user_facts: Sequence[str] = ()) -> list[RenderableType]:
     """The answer as rich renderables, with empty lines between its parts."""
     from rich.padding import Padding
     from rich.text import Text
 
     shown: list[RenderableType] = [Text(answer.title, style="bold")]
     shown += [Text(f"{name}: {words}", style="dim") for name, words in said.circumstances(answer)]
+    if user_facts:
+        shown.append(Text(said.notice(user_facts), style="bold"))
     shown += ["", *(Text(finding) for finding in said.findings(answer))]
     for made in sheets(answer):
         shown += ["", *sheet.rendered(made)]

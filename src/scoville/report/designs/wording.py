@@ -47,6 +47,11 @@ def findings(answer: Answer) -> tuple[str, ...]:
     return tuple(re.sub(r"(?<=\d) %", "\u00a0%", f"{f[:1].upper()}{f[1:].rstrip('.')}.") for f in answer.findings)
 
 
+def notice(user_facts: Sequence[str]) -> str:
+    """That the result rests on facts of the user's own, and on which."""
+    return f"This result uses your own facts: {'; '.join(user_facts)}."
+
+
 def brackets(answer: Answer) -> str:
     """What stands in brackets."""
     return f"In brackets P10–P90 of {answer.samples_count:,} samples."

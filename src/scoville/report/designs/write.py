@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from scoville.report.chip import sheets as chip_sheets
 from scoville.report.designs import sheets
 from scoville.report.designs import wording as said
 from scoville.report.designs.charts import charts
-from scoville.report.folder import as_json, pictures, replaced
+from scoville.report.folder import finite, pictures, replaced
 from scoville.report.script import Script
 from scoville.report.sheet import Sheet
 from scoville.search.answer import Answer
@@ -47,7 +48,7 @@ def write(answer: Answer, extras: Extras, folder: Path, script: Script | None = 
     Raises StudyError where `folder` is a file, holds something that is no result, or cannot be written.
     """
     with replaced(folder, RESULT) as new, ExitStack() as stack:
-        (new / RESULT).write_text(as_json(answer), encoding="utf-8")
+        (new / RESULT).write_text(as_json(answer, extras.best.user_facts), encoding="utf-8")
         specs = {name: theme.specification(chart) for name, chart in charts(answer).items()}
         names = [RESULT, *pictures(specs, new)]
         for name, text in ((DESIGN, said.winner(answer).text), (FACTS, extras.facts)):
@@ -63,6 +64,12 @@ def write(answer: Answer, extras: Extras, folder: Path, script: Script | None = 
     return [folder / name for name in ("report.html", *names)]
 
 
+def as_json(answer: Answer, user_facts: Sequence[str] = ()) -> str:
+    """The answer as JSON in SI units, with the keys of the user's own facts; what is not known is null."""
+    found = finite({**asdict(answer), "user_facts": list(user_facts)})
+    return json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
 def page(answer: Answer, best: Shown, drawn: str, specs: dict[str, dict[str, Any]], bundle: str) -> str:
     """The whole page as HTML, with the best design's floorplan `drawn` as SVG; everything else is escaped."""
     sections = [s for s in _sections(answer, best) if s.drawing or s.sheets or any(name in specs for name in s.charts)]
@@ -74,6 +81,7 @@ def page(answer: Answer, best: Shown, drawn: str, specs: dict[str, dict[str, Any
         headline=next(iter(said.findings(answer)), answer.title).rstrip("."),
         findings=said.findings(answer)[1:],
         circumstances=said.circumstances(answer),
+        notice=said.notice(best.user_facts) if best.user_facts else "",
         sections=sections,
         drawing=drawn,
         command=f"scoville design {shlex.quote(answer.space_file)}",
