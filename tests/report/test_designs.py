@@ -41,8 +41,11 @@ def words(width: int) -> str:
     return out.getvalue()
 
 
-def test_no_table_is_wider_than_a_terminal_of_120_columns() -> None:
-    assert max(len(line.rstrip()) for line in words(120).splitlines()) <= 120
+def test_no_table_is_wider_than_a_terminal_or_cuts_a_range() -> None:
+    for width in (100, 120):
+        text = words(width)
+        assert max(len(line.rstrip()) for line in text.splitlines()) <= width
+        assert not re.search(r"\([\d,.]+–[\d,.]*\s*$", text, flags=re.M), "a range is cut in two"
 
 
 def test_the_terminal_says_what_was_tried_ruled_out_and_found() -> None:

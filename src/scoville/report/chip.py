@@ -79,11 +79,11 @@ def built(
 
 def show(shown: Shown, console: Console) -> None:
     """Print every table."""
-    for part in parts(shown):
+    for part in parts(shown, console.width):
         console.print(part)
 
 
-def parts(shown: Shown) -> list[RenderableType]:
+def parts(shown: Shown, width: int) -> list[RenderableType]:
     """The chip as rich renderables, with empty lines between its parts."""
     from rich.padding import Padding
     from rich.text import Text
@@ -93,7 +93,7 @@ def parts(shown: Shown) -> list[RenderableType]:
     if shown.user_facts:
         made.append(Text(f"This result uses your own facts: {'; '.join(shown.user_facts)}.", style="bold"))
     for one in sheets(shown):
-        made += ["", *sheet.rendered(one)]
+        made += ["", *sheet.rendered(one, width)]
     made += ["", Text("Approximations", style="bold")]
     return made + [Padding(Text(line, style="dim"), (0, 0, 0, 2)) for line in approximations(shown)]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from scoville.facts import Range
 from scoville.report import wording
@@ -23,14 +23,13 @@ _BAR_COLUMNS = 24
 class Row:
     """A line: its name, its cells, and its bar's end as a share of the table's longest (NaN: none).
 
-    `strong` marks a sum or a winner; `inner` a part of the row above it.
+    `strong` marks a sum or a winner.
     """
 
     name: str
     cells: tuple[Cell, ...]
     bar_frac: float = math.nan
     strong: bool = False
-    inner: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +74,24 @@ def breakdown(
     return Sheet(title, measure, "", (Head("", "", unit), Head("", "share")), tuple(rows), tuple(below))
 
 
-def rendered(sheet: Sheet) -> list[RenderableType]:
-    """The sheet for a terminal: head, table, what is said under it."""
+def rendered(sheet: Sheet, width: int) -> list[RenderableType]:
+    """The sheet for a terminal of so many columns: head, table, what is said under it."""
     from rich.text import Text
 
     head = Text.assemble((sheet.title, "bold"), (f"  {sheet.measure}" if sheet.measure else "", "dim"))
-    return [head, _table(sheet), *(Text(line, style="dim") for line in sheet.below)]
+    return [head, _fitting(sheet, width), *(Text(line, style="dim") for line in sheet.below)]
 
 
-def _table(sheet: Sheet) -> RichTable:
+def _fitting(sheet: Sheet, width: int) -> RichTable:
+    """Ranges beside their values, or under them where that is too wide."""
+    from rich.console import Console
+
+    beside = _table(sheet, stacked=False)
+    fits = Console(width=10_000).measure(beside).maximum <= width
+    return beside if fits else _table(sheet, stacked=True)
+
+
+def _table(sheet: Sheet, stacked: bool) -> RichTable:
     from rich.table import Table
     from rich.text import Text
 
@@ -91,14 +99,15 @@ def _table(sheet: Sheet) -> RichTable:
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", show_header=headed)
     made.add_column(sheet.first, overflow="fold")
     for head in sheet.heads:
-        made.add_column(_head(head), justify="right" if head.numeric else "left", overflow="fold")
+        name = _head(head).replace(" per ", "\nper ") if stacked else _head(head)
+        side: Literal["left", "right"] = "right" if head.numeric else "left"
+        made.add_column(name, justify=side, overflow="fold", no_wrap=stacked and head.numeric)
     if sheet.with_bars:
         made.add_column("", no_wrap=True)
     for row in sheet.rows:
-        cells = [_text(c) for c in row.cells]
+        cells = [_text(c, stacked) for c in row.cells]
         bar = [_bar(row.bar_frac)] if sheet.with_bars else []
-        name = Text(f"{'  ' if row.inner else ''}{row.name}")
-        made.add_row(name, *cells, *bar, style="bold" if row.strong else "")
+        made.add_row(Text(row.name), *cells, *bar, style="bold" if row.strong else "")
     return made
 
 
@@ -106,12 +115,12 @@ def _head(head: Head) -> str:
     return ", ".join(part for part in (head.name, head.unit) if part)
 
 
-def _text(c: Cell) -> Text:
+def _text(c: Cell, stacked: bool) -> Text:
     from rich.text import Text
 
     words = Text(c.text, style="bold" if c.best else "")
     if c.bracket:
-        words.append(" ").append(c.bracket, style="dim")
+        words.append("\n" if stacked else " ").append(c.bracket, style="dim")
     return words
 
 

@@ -25,11 +25,11 @@ _HIDDEN = ""  # a cell that has nothing to say
 
 def show(answer: Answer, console: Console, user_facts: Sequence[str] = ()) -> None:
     """Print the whole answer in the order of the page, and which facts of the user's own it rests on."""
-    for part in parts(answer, user_facts):
+    for part in parts(answer, console.width, user_facts):
         console.print(part)
 
 
-def parts(answer: Answer, user_facts: Sequence[str] = ()) -> list[RenderableType]:
+def parts(answer: Answer, width: int, user_facts: Sequence[str] = ()) -> list[RenderableType]:
     """The answer as rich renderables, with empty lines between its parts."""
     from rich.padding import Padding
     from rich.text import Text
@@ -40,7 +40,7 @@ def parts(answer: Answer, user_facts: Sequence[str] = ()) -> list[RenderableType
         shown.append(Text(said.notice(user_facts), style="bold"))
     shown += ["", *(Text(finding) for finding in said.findings(answer))]
     for made in sheets(answer):
-        shown += ["", *sheet.rendered(made)]
+        shown += ["", *sheet.rendered(made, width)]
     if answer.approximations:
         shown += ["", Text("Approximations", style="bold")]
         shown += [Padding(Text(line, style="dim"), (0, 0, 0, 2)) for line in answer.approximations]
