@@ -14,8 +14,8 @@ percentile of running sequences.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import product
 from statistics import NormalDist
 from typing import Any
@@ -26,9 +26,8 @@ from numpy.typing import NDArray
 from scoville.economics import OwnershipTerms
 from scoville.economics.annuity import YEAR_H, crf
 from scoville.economics.terms import Reading
-from scoville.errors import DesignError, FactError
+from scoville.errors import DesignError
 from scoville.facts import Draws, Facts
-from scoville.facts.names import FORMATS
 from scoville.search.balance import RESULTS, points
 from scoville.serving.shape import TrafficShape
 from scoville.serving.steady import Targets, average_step, bubble_frac, worst_rank_frac
@@ -49,6 +48,15 @@ from scoville.transformer.step import Parallelism
 Bools = NDArray[np.bool_]
 Pair = tuple[str, str]
 _REFERENCE = "jalapeno"
+# Formats that hold a value of the named one without losing it, narrowest first, as in timing.chips.
+WIDER: dict[str, tuple[str, ...]] = {
+    "fp4": ("fp4", "fp8", "bf16", "fp32"),
+    "int4": ("int4", "int8", "bf16", "fp32"),
+    "fp8": ("fp8", "bf16", "fp32"),
+    "int8": ("int8", "bf16", "fp32"),
+    "bf16": ("bf16", "fp32"),
+    "fp32": ("fp32",),
+}
 _ACTIVATION_BYTES = 2 * 2.0  # what an operator reads and writes of each token and element, bf16
 
 
@@ -140,7 +148,7 @@ def candidates(
     used = power(design, technology, space)
     cost = unit_cost(design, space, prices)
     own = {pair: full(peak) for pair, peak in peak_flop_per_s(design).items()}
-    multiplied = _multiplied(own, like)
+    pairs = multiplied(tuple(own))
     slices, arrays = (
         full(design.active_slices_count),
         design.arrays_per_slice_count - design.spare_arrays_per_slice_count,
@@ -170,7 +178,7 @@ def candidates(
             rows_count=full(design.rows_count),
             columns_count=full(design.columns_count),
             clock_count_per_s=full(design.clock_count_per_s),
-            compute_flop_per_s={asked: own[pair] for asked, pair in multiplied.items()},
+            compute_flop_per_s={asked: own[pair] for asked, pair in pairs.items()},
             memory_bytes_per_s=np.maximum(full(speed), 1.0),
             sram_bytes=full(design.sram_per_slice_bytes),
             sram_bytes_per_s=full(design.sram_bandwidth_per_slice_bytes_per_s),
@@ -190,23 +198,24 @@ def candidates(
         usd_per_h=rate.of_price_usd_per_h * full(cost.price_usd) + rate.of_tdp_usd_per_h * tdp + rate.fixed_usd_per_h,
         nre_usd_per_h=rate.of_nre_usd_per_h * full(nre_usd_per_chip),
         static_w=full(blocks[LEAKAGE]),
-        matrix_j_per_flop={asked: each[pair] for asked, pair in multiplied.items()},
+        matrix_j_per_flop={asked: each[pair] for asked, pair in pairs.items()},
         memory_j_per_byte=per_byte,
         link_j_per_byte=full(2.0 * over * technology.link_j_per_byte),
         broken=np.broadcast_to(broken(design, space, used, technology), (n,)),
     )
 
 
-def _multiplied(peaks: Mapping[Pair, Array], like: Chips) -> dict[Pair, Pair]:
-    """In which formats any two that a chip can multiply are multiplied: wider ones included, 4-bit weights also in
-    bf16, as `silicon.accelerator` states its rates and `Chips.rate` chooses among them."""
-    narrow = {(w, "bf16"): ("bf16", "bf16") for w in ("fp4", "int4") if ("bf16", "bf16") in peaks}
-    own = {**narrow, **{pair: pair for pair in peaks}}
-    rates = replace(like, compute_flop_per_s={pair: np.ones(1) for pair in own})
+@lru_cache
+def multiplied(own: tuple[Pair, ...]) -> dict[Pair, Pair]:
+    """In which of a chip's own pairs of formats any two are multiplied, those that cannot be left out: wider ones too,
+    4-bit weights also in bf16, as `silicon.accelerator` states rates and `Chips.rate` chooses among them."""
+    stated = {(w, "bf16"): ("bf16", "bf16") for w in ("fp4", "int4") if ("bf16", "bf16") in own}
+    stated |= {pair: pair for pair in own}
     found = {}
-    for weights, activations in product(FORMATS, repeat=2):
-        with suppress(FactError):
-            found[weights, activations] = own[rates.rate(weights, activations)]
+    for weights, activations in product(WIDER, repeat=2):
+        wide = (stated[pair] for pair in product(WIDER[weights], WIDER[activations]) if pair in stated)
+        if (first := next(wide, None)) is not None:
+            found[weights, activations] = first
     return found
 
 

@@ -139,11 +139,11 @@ _FIELDS = 15
 
 @inlined
 def _rounds(folds: float, stream: float, rows: float, per_row: float) -> tuple[float, float]:
-    """Cycles of so many folds an array, and pieces that their streams are cut into where there are few of them."""
+    """Cycles of so many folds an array, and pieces that their streams are cut into where there are few of them: until
+    there are 16, and none shorter than the next fold takes to load."""
     many = max(min(folds * stream * per_row, 16.0), folds)
-    pieces = many / folds
-    piece = stream / pieces
-    return max(np.ceil(many * _EXACT) - 1.0, 0.0) * max(piece, rows) + piece, pieces
+    piece = max(min(rows, stream), folds * stream * 0.0625) if folds < 16.0 else stream
+    return max(np.ceil(many * _EXACT) - 1.0, 0.0) * max(piece, rows) + piece, many / folds
 
 
 @inlined
@@ -368,8 +368,9 @@ def finish(
 ) -> None:  # fmt: skip
     """The longest stage and all stages together, (steps, n), from times by profile `out` and what links add to them.
 
-    `sent` (3, profiles, steps) are seconds and bytes over the two rows of `links` (2, n), in bytes per second; `fixed`
-    (profiles, steps) launches, `counts` (profiles,) stages of each; `overhead` is a step's, `frac` a factor on all.
+    `sent` (3, profiles, steps) are seconds and bytes that take the two rows of `links` (2, n), seconds per byte;
+    `fixed` (profiles, steps) launches, `counts` (profiles,) stages of each; `overhead` is a step's, `frac` a factor on
+    all.
     """
     for j in range(out.shape[1]):
         for i in range(out.shape[2]):
@@ -378,7 +379,7 @@ def finish(
         for p in range(out.shape[0]):
             constant, inner, outer, count = fixed[p, j] + sent[0, p, j], sent[1, p, j], sent[2, p, j], counts[p]
             for i in range(out.shape[2]):
-                time = out[p, j, i] + constant + inner / links[0, i] + outer / links[1, i]
+                time = out[p, j, i] + constant + inner * links[0, i] + outer * links[1, i]
                 stage[j, i] = max(stage[j, i], time)
                 latency[j, i] += count * time
         for i in range(out.shape[2]):

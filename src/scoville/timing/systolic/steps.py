@@ -8,7 +8,7 @@ of finished chips (docs/timing.md), so that the same chip gets the same step fro
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,6 +61,7 @@ class StepWork:
     `pairs` are the formats multiplied. Arrays of products, cores and streams are as the passes of `closed_form` take
     them, `*_runs_count` (profiles, operators). `fixed_s` (profiles, steps) are launches, `overhead_s` an engine's step.
     flop, memory_bytes, link_bytes   of one chip, mean over the stages: (pairs, steps) and (steps,)
+    known_links          what collectives take by chips of a domain, kept when it is first asked for
     """
 
     pairs: tuple[Pair, ...]
@@ -91,6 +92,7 @@ class StepWork:
     memory_bytes: Array
     link_bytes: Array
     like: Chips
+    known_links: dict[float, Any] = field(default_factory=dict, repr=False)
 
     @property
     def steps_count(self) -> int:
@@ -232,15 +234,15 @@ def step_seconds(machines: Machines, links: Links, work: StepWork) -> tuple[Arra
         work.stream_runs_count,
     )  # fmt: skip
     stage, latency = np.empty((2, *out.shape[1:]))
-    speeds = np.maximum(np.stack([links.scale_up_bytes_per_s, links.scale_out_bytes_per_s]), 1.0)
+    byte_s = 1 / np.maximum(np.stack([links.scale_up_bytes_per_s, links.scale_out_bytes_per_s]), 1.0)
     frac = float(work.like.time_frac[0])
     domains = np.unique(links.domain_count)
     for domain in domains:
         if len(domains) == 1:
-            part = out, stage, latency, speeds
+            part = out, stage, latency, byte_s
         else:
             here = np.flatnonzero(links.domain_count == domain)
-            part = out[..., here], stage[:, here], latency[:, here], speeds[:, here]
+            part = out[..., here], stage[:, here], latency[:, here], byte_s[:, here]
         sent = _sent(part[0], part[3], float(domain), work)
         finish(*part, sent, work.fixed_s, work.profile_count, work.overhead_s, frac)
         if len(domains) > 1:
@@ -248,19 +250,26 @@ def step_seconds(machines: Machines, links: Links, work: StepWork) -> tuple[Arra
     return stage, latency
 
 
-def _sent(out: Array, speeds: Array, domain: float, work: StepWork) -> Array:
-    """What collectives add to each stage and step: seconds, and bytes over the two bandwidths, (3, profiles, steps).
+def _sent(out: Array, byte_s: Array, domain: float, work: StepWork) -> Array:
+    """What collectives add to each stage and step: seconds, and bytes over the two levels, (3, profiles, steps).
 
     An all-to-all that crosses domains is as slow as the slower level, and is added to `out` (profiles, steps, n).
     """
-    sums = np.zeros((3, *out.shape[:2]))
-    for sent in work.sent:
-        fixed, inner, outer = link_terms(sent.kind, sent.span_count, sent.payload_bytes, domain, work.like)
-        runs = sent.runs_count[:, None] * sent.shown_frac
-        if sent.kind == "all_to_all" and inner.any() and outer.any():
-            out += runs[..., None] * np.maximum(inner[:, None] / speeds[0], outer[:, None] / speeds[1])
-            inner, outer = inner * 0, outer * 0
-        sums += np.stack([runs * fixed, runs * inner, runs * outer])
+    if domain not in work.known_links:
+        total = np.zeros((3, *out.shape[:2]))
+        crossing = []
+        for sent in work.sent:
+            fixed, inner, outer = link_terms(sent.kind, sent.span_count, sent.payload_bytes, domain, work.like)
+            runs = sent.runs_count[:, None] * sent.shown_frac
+            if sent.kind == "all_to_all" and inner.any() and outer.any():
+                crossing.append((runs[..., None], inner[:, None], outer[:, None]))
+                inner, outer = inner * 0, outer * 0
+            total += np.stack([runs * fixed, runs * inner, runs * outer])
+        work.known_links[domain] = total, tuple(crossing)
+    sums: Array
+    sums, across = work.known_links[domain]
+    for runs, inner, outer in across:
+        out += runs * np.maximum(inner * byte_s[0], outer * byte_s[1])
     return sums
 
 
