@@ -17,10 +17,9 @@ from scoville.search.deployed import Load
 from scoville.search.evaluate import Candidates, Points, Task, candidates, evaluate, hour, task
 from scoville.search.found import Cheapest, Found, Kept, Key, by_value, least
 from scoville.search.space import Space
-from scoville.silicon.accelerator import accelerator
 from scoville.silicon.area import area
 from scoville.silicon.cost import Prices, prices, unit_cost
-from scoville.silicon.design import Design, read_design
+from scoville.silicon.design import Design
 from scoville.silicon.program import Program, program
 from scoville.silicon.technology import Technology, technology
 from scoville.silicon.wafer import gross_dies_of_area
@@ -32,7 +31,9 @@ Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-LIKE = "jalapeno"  # a bundled design: what no design says (launches, shares of peaks and of memory) is as on its chip
+LIKE = (
+    "jalapeno"  # a chip timed by its arrays: what no design says (launches, shares of peaks and of memory) is as there
+)
 BREAKS, TOO_SMALL, TOO_SLOW = "breaks a limit", "cannot hold a model and its cache", "misses a target"
 
 
@@ -65,7 +66,9 @@ class Coarse:
         self.space, self.facts = space, facts
         self.weight_frac = np.array([s.weight_frac for s in space.serve])
         self._rate = hour(facts, space.terms)
-        self._like = chips(accelerator(read_design(LIKE), facts), facts, Draws.central(), SYSTOLIC)
+        like = chips(facts.accelerator(LIKE), facts, Draws.central(), SYSTOLIC)
+        unmeasured = facts.get("uncertainty", "chip_unmeasured").number  # as every designed chip is
+        self._like = replace(like, time_frac=np.full(1, unmeasured))
         self._tasks = tuple(tuple(self._task(load, k) for k in range(len(load.serve.mappings))) for load in loads)
         self._words: dict[tuple[str, ...], tuple[Technology, Prices, Program]] = {}
         for part in space.parts:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from scoville.errors import DesignError
 from scoville.facts import Accelerator, Draws, Facts, Range
 from scoville.search.answer import Bought, Designed, Finalist
 from scoville.search.coarse import Coarse
@@ -54,7 +55,7 @@ class Trial:
 
     def design(self, number: int, nre_usd_per_chip: float, mappings: Sequence[Sequence[Parallelism]]) -> Tried:
         """A design of the space under everything that is served, with these mappings for each."""
-        return "design", number, self._all(self._built(self.space.design(number)), nre_usd_per_chip, mappings)
+        return "design", number, self._made(self.space.design(number), nre_usd_per_chip, mappings)
 
     def bought(self, name: str) -> Tried:
         """A bought chip likewise, in any sharding that divides the model."""
@@ -62,16 +63,25 @@ class Trial:
 
     def reference(self, name: str, nre_usd_per_chip: float) -> Tried:
         """A bundled design likewise, made and sold as those of the space are."""
-        return "reference", name, self._all(self._built(read_design(name)), nre_usd_per_chip, None)
+        return "reference", name, self._made(read_design(name), nre_usd_per_chip, None)
 
     def do(self, kind: str, *arguments: Any) -> Tried:
         """Any of these by its name, as a part of work that is spread over machines."""
         done: Tried = getattr(self, kind)(*arguments)
         return done
 
-    def _built(self, design: Design) -> Accelerator:
+    def _made(
+        self, design: Design, nre_usd_per_chip: float, mappings: Sequence[Sequence[Parallelism]] | None
+    ) -> tuple[Deployed, ...]:
+        """The chip of a design; one that breaks a limit under these facts serves nothing."""
         space = self.space
-        return accelerator(design, self.facts, date=space.terms.vintage, volume=space.volume_count, seller=space.seller)
+        try:
+            chip = accelerator(
+                design, self.facts, date=space.terms.vintage, volume=space.volume_count, seller=space.seller
+            )
+        except DesignError as error:
+            return tuple(Deployed(design.id, design.name, s.name, refusal=str(error)) for s in space.serve)
+        return self._all(chip, nre_usd_per_chip, mappings)
 
     def _all(
         self, chip: Accelerator, nre_usd_per_chip: float, mappings: Sequence[Sequence[Parallelism]] | None
