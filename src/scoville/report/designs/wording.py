@@ -9,7 +9,7 @@ from scoville.facts import Range
 from scoville.report import wording
 from scoville.search.answer import Answer, Bought, Designed, Finalist, Point, Served
 from scoville.search.deployed import Deployed
-from scoville.units import show, to_unit
+from scoville.units import to_unit
 
 MIX = "the mix"
 UNIT = "USD/Mtok"
@@ -126,8 +126,3 @@ def nre_per_token(answer: Answer, deployed: Sequence[Deployed]) -> float | None:
             return None
         total += s.weight_frac * d.nre_usd_per_h / 3600 / d.tokens_per_s_per_chip.central
     return total
-
-
-def quantity(value: float, measure: str) -> str:
-    """A value with its unit; counts and shares bare."""
-    return wording.plain(value) if measure in ("", "count", "frac") else show(value, measure)
