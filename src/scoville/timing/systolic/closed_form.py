@@ -150,9 +150,9 @@ def _rounds(folds: float, stream: float, rows: float, per_row: float) -> tuple[f
 def _input_tiles(m: float, n: float, k: float, columns: float, sram: float, panel: float, w: float, a: float) -> float:
     """Tiles of M where rows of the input with all of K stay in a slice; see `mapping._Part.tiles`."""
     width = min(n, columns)
-    rows = (sram - panel * width * w) / (k * a + 4.0 * width)
-    tiles = max(np.ceil(m / max(rows, 1e-12) * _EXACT), 1.0)
-    return 1e12 if rows < min(m, 1.0) else tiles
+    room, row = sram - panel * width * w, k * a + 4.0 * width
+    tiles = max(np.ceil(m * row / max(room, 1e-9) * _EXACT), 1.0)
+    return 1e12 if room < min(m, 1.0) * row else tiles
 
 
 @inlined
@@ -161,9 +161,10 @@ def _sum_tiles(m: float, n: float, side: float, sram: float, panel: float, w: fl
     width = min(side * a, n)
     height = min((sram - panel * w * width) / (4.0 * width + panel * a), m)
     some = max(height, 1.0)
-    across = (sram - panel * a * some) / (4.0 * some + panel * w)
+    left, column = sram - panel * a * some, 4.0 * some + panel * w
     down = max(np.ceil(m / some * _EXACT), 1.0)
-    return 1e12 if height < min(m, 1.0) or across < 1.0 else down, max(np.ceil(n / max(across, 1.0) * _EXACT), 1.0)
+    across = max(np.ceil(n * column / max(left, 1e-9) * _EXACT), 1.0)
+    return 1e12 if height < min(m, 1.0) or left < column else down, across
 
 
 @inlined
