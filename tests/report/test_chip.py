@@ -59,6 +59,13 @@ def test_peak_rates_are_those_disclosed(shown: chip.Shown) -> None:
     assert rows["FP8"] == "3.34 PFLOP/s"
 
 
+def test_a_tdp_over_the_cap_says_by_how_much_and_why_it_passes(shown: chip.Shown) -> None:
+    (said,) = by_title(shown)["Power with everything at full rate"].below
+    over = shown.chip.figures["TDP"].central > 700
+    assert ("over it by less than the model's error" in said) == over
+    assert "of the cap of 700 W" in said
+
+
 def test_json_holds_every_range_in_si(shown: chip.Shown) -> None:
     found = json.loads(chip.as_json(shown))
     assert found["figures"]["TDP"]["measure"] == "w"

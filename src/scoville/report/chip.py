@@ -228,9 +228,8 @@ def _power(shown: Shown) -> Sheet:
     tdp, cap = c.figures["TDP"], _one(c.design.power_cap_w)
     share = wording.percent(tdp.central / cap)
     density = wording.ranged(c.figures["power density"], "W/mm2")
-    below = (
-        f"TDP is {share} of the cap of {cap:,.0f} W; the dies give off {density} W/mm2.",
-    )  # fmt: skip
+    over = ", over it by less than the model's error" if tdp.central > cap else ""
+    below = (f"TDP is {share} of the cap of {cap:,.0f} W{over}; the dies give off {density} W/mm2.",)
     title = "Power with everything at full rate"
     return sheet.breakdown(title, "", _ranked(c.power), ("TDP", tdp), "W", below)
 
