@@ -26,7 +26,7 @@ from scoville.transformer.step import Parallelism
 
 Tried = tuple[str, Any, tuple[Deployed, ...]]  # which of the methods of `Trial`, of what, what it found
 _NEAR = 1.25  # mappings that cost at most so many times the best one's, by the sweep, are replayed
-_MOST_MAPPINGS = 4  # of a chip that is not of the space and timed by its arrays: a search of layouts for each
+_MOST_MAPPINGS = 8  # of a chip that is not of the space and timed by its arrays: a search of layouts for each
 _APART = 2  # settings in which one finalist differs from another, at least, where the sweep kept such designs
 
 
@@ -99,10 +99,10 @@ class Trial:
         )
 
     def _mappings(self, chip: Accelerator, load: Load) -> Sequence[Parallelism]:
-        """Any sharding that divides the model, the space's among them, those of the fewest chips first."""
+        """Any sharding that divides the model, the space's among them: without a pipeline first, fewest chips first."""
         most = self.facts.get("engine", "most_chips").number
         any_ = (*candidate_parallelisms(load.serve.architecture, chip, most), *load.serve.mappings)
-        return sorted(dict.fromkeys(any_), key=lambda p: (p.chips, str(p)))
+        return sorted(dict.fromkeys(any_), key=lambda p: (p.pipeline > 1, p.chips, str(p)))
 
 
 def tried(trial: Trial, coarse: Coarse, designs: Sequence[Designed], spread: Spread) -> Iterator[Tried]:

@@ -51,7 +51,7 @@ def sentences(
         )
     if supply.by:
         found.append(f"Supply: {supply.words}")
-    worth = [m for m in marginals if m.relative_frac is not None]
+    worth = [m for m in marginals if m.relative_frac is not None and m.more_mm2 is not None]
     if worth:
         top = worth[0]
         verb = "saves" if (top.relative_frac or 0) < 0 else "costs"
