@@ -45,9 +45,9 @@ def sentences(
         offs = [f.off_frac for f in finalists if f.off_frac is not None]
         found.append(
             f"Simulated costs of {len(offs)} finalist{'s' if len(offs) != 1 else ''} are "
-            f"{min(offs) * 100:+.0f} to {max(offs) * 100:+.0f} % off the sweep's"
+            f"{round(min(offs) * 100):+d} to {round(max(offs) * 100):+d} % off the sweep's"
             if len(offs) > 1
-            else f"The simulated cost is {offs[0] * 100:+.0f} % off the sweep's"
+            else f"The simulated cost is {round(offs[0] * 100):+d} % off the sweep's"
         )
     if supply.by:
         found.append(f"Supply: {supply.words}")
