@@ -64,7 +64,7 @@ def test_whatever_is_computed_with_has_a_domain(bundled: Facts, all_facts: list[
 
     read = {"site", "terms-hyperscaler", "terms-neocloud", "efficiency", "launch", "collective", "engine", "power"}
     read |= {"systolic", "uncertainty", "default-link", "default-power", "default-range", *CHIPS, *ENGINES}
-    read |= {"router", "fairness", "speculation", "kv-transfer", "replica"}
+    read |= {"router", "fairness", "speculation", "kv-transfer", "replica", "ownership"}
     read |= {f"kernel-{kind}" for kind in ("gemm", "moe", "attention", "collectives")}
     silicon = {id for category in ("silicon", "process", "memory") for id in bundled.subjects(category)}
     read |= {f.subject for f in all_facts if f.subject in silicon and not isinstance(f.value, str)} | {"yield-model"}
