@@ -14,6 +14,7 @@ import sample_search
 from test_browser import CHROMIUM, FLAGS
 
 from scoville import facts
+from scoville.facts import Range
 from scoville.report import chip, theme
 from scoville.report.charts import volume
 from scoville.report.designs import Extras, as_json, charts, sheets, winner, write
@@ -137,6 +138,19 @@ def test_the_layer_that_saves_most_is_named_all_of_a_chip_at_once_where_it_is_no
         (bills[0], whole)
     )
     assert "dearer" in charts.layers_title((bills[1], bills[0]))
+
+
+def test_what_the_next_mm2_saves_respects_limits() -> None:
+    def saves(frac: float) -> Range:
+        return Range(frac, frac, frac, "frac")
+
+    free, past, bad = ("stacks", saves(0.01), ""), ("arrays", saves(0.02), "a limit"), ("links", saves(-0.01), "")
+    assert charts.marginals_title([free, bad]) == "The next mm2 saves most as stacks"
+    assert charts.marginals_title([bad, past, free]).endswith(
+        "as stacks; arrays would save more, but a limit forbids them"
+    )
+    assert charts.marginals_title([bad]) == "No block's next mm2 pays"
+    assert charts.marginals_title([bad, past]).startswith("No mm2 more pays that a limit leaves free; arrays")
 
 
 def test_the_same_chip_at_another_price_keeps_its_colour() -> None:

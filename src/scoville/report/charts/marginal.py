@@ -15,16 +15,16 @@ _LABEL_FRAC = 0.24
 
 
 def bars(
-    values: Sequence[tuple[str, Range]], unit: str, axis_title: str, title: str, subtitle: str, foot: str
+    values: Sequence[tuple[str, Range, str]], unit: str, axis_title: str, title: str, subtitle: str, foot: str
 ) -> alt.LayerChart:
-    """A bar and a line along its range for each (name, value), the largest first; left of zero is dearer.
+    """A bar and a line along its range for each (name, value, note), the largest first; left of zero is dearer.
 
     `unit` is what the values are printed in ("" as they are).
     """
     import altair as alt
 
     ranked = sorted(values, key=lambda item: -item[1].central)
-    rows = [_row(name, r, unit) for name, r in ranked]
+    rows = [_row(name, r, unit, note) for name, r, note in ranked]
     low, high = min(0.0, *(r["low"] for r in rows)), max(0.0, *(r["high"] for r in rows))
     room = (high - low) * _LABEL_FRAC / (1 - _LABEL_FRAC) or 1.0
     scale = alt.Scale(domain=[low, high + room], nice=False)
@@ -40,7 +40,7 @@ def bars(
             x=alt.X("central:Q", scale=scale, axis=axis), color=alt.Color("colour:N", scale=None)
         ),
         base.mark_rule(yOffset=13).encode(x=alt.X("low:Q", scale=scale, axis=axis), x2="high:Q"),
-        base.mark_text(align="left", dx=8, text=alt.ExprRef("width < 430 ? '' : datum.words")).encode(
+        base.mark_text(align="left", dx=8, text=alt.ExprRef("width < 430 ? '' : datum.label")).encode(
             x=alt.X("edge:Q", scale=scale, axis=axis)
         ),
         zero.encode(x=alt.X("at:Q", scale=scale)),
@@ -50,11 +50,12 @@ def bars(
     )
 
 
-def _row(name: str, r: Range, unit: str) -> dict[str, Any]:
+def _row(name: str, r: Range, unit: str, note: str) -> dict[str, Any]:
     low, central, high = wording.scaled(r, unit)
     words = wording.ranged(r, unit)
+    words = words.replace("–", " to ") if low < 0 else words
     return {
         "name": name, "low": low, "central": central, "high": high, "edge": max(high, central, 0.0),
-        "words": words.replace("–", " to ") if low < 0 else words,
+        "words": words, "label": f"{words}  {note}".rstrip(),
         "colour": theme.CATEGORY[0] if central > 0 else theme.BAR,
     }  # fmt: skip

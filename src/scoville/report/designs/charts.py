@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import altair as alt
 
 BEST = "the best design"
+_LAST = "as the last step has it; another breaks a limit"
 _SITE = ("data centre", "power", "operation", "one-time cost")
 _CHIP = "chip, margin, system and network"
 _VOLUMES_FRAC = (0.03, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
@@ -209,7 +210,11 @@ def volume_title(answer: Answer, points: list[tuple[float, Range]]) -> str:
 
 def marginals(answer: Answer) -> alt.LayerChart | None:
     """What 10 mm2 more of each block save; None where nothing can be stepped."""
-    rows = [(m.block, _saved(m, answer)) for m in answer.marginals if m.usd_per_token_per_mm2 is not None]
+    rows = [
+        (m.block, _saved(m, answer), _LAST if m.more_mm2 is None else "")
+        for m in answer.marginals
+        if m.usd_per_token_per_mm2 is not None
+    ]
     if not rows:
         return None
     return marginal.bars(
@@ -223,14 +228,16 @@ def marginals(answer: Answer) -> alt.LayerChart | None:
     )
 
 
-def marginals_title(rows: Sequence[tuple[str, Range]]) -> str:
-    """Which block's next mm2 saves most, and which one's the least."""
+def marginals_title(rows: Sequence[tuple[str, Range, str]]) -> str:
+    """Which block's next mm2 saves most, of those that no limit forbids, and which forbidden one would save more."""
     ranked = sorted(rows, key=lambda row: -row[1].central)
-    first, last = ranked[0], ranked[-1]
-    if first[1].central <= 0:
-        return "No block's next mm2 pays: each costs more than it saves"
-    start = f"The next mm2 saves most as {first[0]}"
-    return f"{start} and costs most as {last[0]}" if last[1].central < 0 else start
+    free = [row for row in ranked if not row[2]]
+    over = ranked[0] if ranked[0][2] and ranked[0][1].central > 0 else None
+    if not free or free[0][1].central <= 0:
+        start = "No mm2 more pays that a limit leaves free" if over else "No block's next mm2 pays"
+    else:
+        start = f"The next mm2 saves most as {free[0][0]}"
+    return f"{start}; {over[0]} would save more, but a limit forbids them" if over else start
 
 
 def _saved(m: Marginal, answer: Answer) -> Range:
