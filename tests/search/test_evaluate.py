@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,7 +76,8 @@ def drawn(n: int, seed: int) -> Design:
 def alone(design: Design, i: int) -> Design:
     """The i-th of several designs, its numbers floats."""
     numbers = {f.name: value for f in fields(design) if isinstance(value := getattr(design, f.name), np.ndarray)}
-    return replace(design, **{name: float(value[i]) for name, value in numbers.items()})
+    one: dict[str, Any] = {name: float(value[i]) for name, value in numbers.items()}
+    return replace(design, **one)
 
 
 def built(design: Design, facts: Facts, like: Chips, nre: float = NRE) -> Candidates:

@@ -88,7 +88,7 @@ class Machines:
     vector_flop_per_s: Array
     memory_frac: float
     compute_frac: float
-    _paces: dict[tuple[Pair, ...], Array] = field(default_factory=dict, repr=False)
+    _paces: dict[tuple[Pair, ...], Any] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.slices_count)
@@ -114,7 +114,8 @@ class Machines:
         then the inverse of its peak: (pairs, 4, n). See `Hardware.pace`. Raises FactError for a pair without a rate."""
         if pairs not in self._paces:
             self._paces[pairs] = self._pace(pairs)
-        return self._paces[pairs]
+        found: Array = self._paces[pairs]
+        return found
 
     def _pace(self, pairs: tuple[Pair, ...]) -> Array:
         cells = self.rows_count * self.columns_count * self.arrays_count * self.slices_count

@@ -92,7 +92,7 @@ class StepWork:
     memory_bytes: Array
     link_bytes: Array
     like: Chips
-    known_links: dict[float, Any] = field(default_factory=dict, repr=False)
+    known_links: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @property
     def steps_count(self) -> int:
