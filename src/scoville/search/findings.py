@@ -35,13 +35,10 @@ def sentences(
         if market and market.mix:
             cost += f", {_against(first.mix.central, market.mix.central)} {market.name}, the cheapest bought chip"
         found.append(cost)
-        reference = next((b for b in bought if b.reference), None)
-        if reference and reference.mix:
-            found.append(
-                f"It costs {_against(first.mix.central, reference.mix.central)} {reference.name}, the reference"
-            )
-        elif reference:
-            found.append(f"{reference.name}, the reference, cannot serve this: {reference.refusal}")
+        references = [b for b in bought if b.reference]
+        beside = [f"{_against(first.mix.central, b.mix.central)} {b.name}" for b in references if b.mix]
+        found += [f"It costs {' and '.join(beside)}"] if beside else []
+        found += [f"{b.name}, the reference, cannot serve this: {b.refusal}" for b in references if not b.mix]
         offs = [f.off_frac for f in finalists if f.off_frac is not None]
         found.append(
             f"Simulated costs of {len(offs)} finalist{'s' if len(offs) != 1 else ''} are "
@@ -53,11 +50,12 @@ def sentences(
         found.append(f"Supply: {supply.words}")
     worth = [m for m in marginals if m.relative_frac is not None and m.more_mm2 is not None]
     if worth:
-        top = worth[0]
-        verb = "saves" if (top.relative_frac or 0) < 0 else "costs"
+        top, gain = worth[0], -(worth[0].relative_frac or 0.0)
         found.append(
-            f"Around the optimum the next mm2 is best given to {top.block}: 1 % more silicon there {verb} "
-            f"{abs(top.relative_frac or 0) * 100:.2g} % a token"
+            f"Around the optimum the next mm2 is best given to {top.block}: 1 % more silicon there saves "
+            f"{gain * 100:.2g} % a token"
+            if gain > 0
+            else "Around the optimum no block's next mm2 pays: each costs more than it saves"
         )
     names = {s.name for s in space.serve}
     own = [r for r in regrets if r.made_for in names and r.made_for != r.serve]
