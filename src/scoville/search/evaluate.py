@@ -208,8 +208,8 @@ def candidates(
 @lru_cache
 def multiplied(own: tuple[Pair, ...]) -> dict[Pair, Pair]:
     """In which of a chip's own pairs of formats any two are multiplied, those that cannot be left out: wider ones too,
-    4-bit weights also in bf16, as `silicon.accelerator` states rates and `Chips.rate` chooses among them."""
-    stated = {(w, "bf16"): ("bf16", "bf16") for w in ("fp4", "int4") if ("bf16", "bf16") in own}
+    4-bit weights in that of the activations, as `silicon.accelerator` states rates and `Chips.rate` chooses."""
+    stated = {(w, a): (a, a) for w, a in (("fp4", "fp8"), ("fp4", "bf16"), ("int4", "bf16")) if (a, a) in own}
     stated |= {pair: pair for pair in own}
     found = {}
     for weights, activations in product(WIDER, repeat=2):

@@ -153,8 +153,8 @@ def _pair(weights: str, activations: str, peaks: dict[tuple[str, str], float]) -
         for a in _WIDER[activations]:
             if (w, a) in peaks:
                 return w, a
-            if (w, a) == ("fp4", "bf16") and ("bf16", "bf16") in peaks:
-                return "bf16", "bf16"
+            if (w, a) in (("fp4", "fp8"), ("fp4", "bf16")) and (a, a) in peaks:
+                return a, a
     raise DesignError(f"the design multiplies no {weights} weights with {activations} activations, nor anything wider")
 
 

@@ -92,10 +92,10 @@ def design_facts(
     rates = {"_".join(dict.fromkeys(formats)): rate for formats, rate in peak_flop_per_s(design).items()}
     for name, rate in rates.items():
         add(f"compute_{name}", rate, "flop_per_s", "2 x cells x clock x products per cell and clock")
-    for narrow in ("fp4_bf16", "int4_bf16"):
-        if "bf16" in rates and narrow not in rates:
-            note = "as compute_bf16: 4-bit weights are expanded and multiplied in bf16"
-            add(f"compute_{narrow}", rates["bf16"], "flop_per_s", note)
+    for narrow, wide in (("fp4_fp8", "fp8"), ("fp4_bf16", "bf16"), ("int4_bf16", "bf16")):
+        if wide in rates and narrow not in rates:
+            note = f"as compute_{wide}: 4-bit weights are expanded and multiplied in {wide}"
+            add(f"compute_{narrow}", rates[wide], "flop_per_s", note)
 
     sram = design.compute_dies_count * design.sram_shared_bytes + (
         design.active_slices_count * design.sram_per_slice_bytes
