@@ -35,6 +35,20 @@ def test_triangular_is_the_inverse_of_its_distribution_function(u: float) -> Non
     assert below == pytest.approx(u, abs=1e-9)
 
 
+def test_balanced_has_its_value_as_median_and_triangular_halves() -> None:
+    skewed = replace(FACT, distribution="balanced")
+    drawn = Draws(1, N).sample(skewed)
+    assert 1 <= drawn.min() < drawn.max() <= 8
+    assert np.median(drawn) == pytest.approx(3.0, abs=0.05), "the value is not the median"
+    # Half of the mass over 1 to 3 and half over 3 to 8, each a triangle with its top at 3: means 1 + 2/3 x 2, 3 + 5/3.
+    assert drawn.mean() == pytest.approx((1 + 4 / 3) / 2 + (3 + 5 / 3) / 2, abs=0.03)
+
+
+def test_balanced_is_triangular_where_the_range_is_symmetric() -> None:
+    even = replace(FACT, value=4.5)
+    assert np.allclose(Draws(5, 300).sample(even), Draws(5, 300).sample(replace(even, distribution="balanced")))
+
+
 def test_a_driver_gives_the_same_quantile_to_each_facts_own_range() -> None:
     draws = Draws(7, 1000)
     tariff = replace(FACT, driver="electricity", distribution="uniform")

@@ -11,7 +11,7 @@ from scoville.errors import DesignError
 from scoville.facts import Draws, Facts, load
 from scoville.silicon import chip as chips
 from scoville.silicon.chip import Chip, build
-from scoville.silicon.design import read_design
+from scoville.silicon.design import bundled, read_design
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +44,17 @@ def test_every_figure_has_a_range_and_yields_are_shares(jalapeno: Chip) -> None:
         assert 0 < figure.p10 <= figure.p90, name
     for name in ("die yield", "package yield"):
         assert jalapeno.figures[name].p90 < 1, name
+
+
+@pytest.mark.parametrize("id", bundled())
+def test_central_figures_lie_inside_their_ranges(id: str, facts: Facts) -> None:
+    made = build(read_design(id), facts, Draws(1, 500), date="2026-09", volume=1e5)
+    parts = {f"{group} {name}": r for group in ("area", "io_area", "power", "cost", "nre", "carbon")
+             for name, r in getattr(made, group).items()}  # fmt: skip
+    outside = [
+        n for n, r in {**made.figures, **parts}.items() if not r.p10 * (1 - 1e-9) <= r.central <= r.p90 * (1 + 1e-9)
+    ]
+    assert outside == []
 
 
 def test_one_time_cost_is_spread_over_the_volume(jalapeno: Chip) -> None:

@@ -143,6 +143,24 @@ def checks(facts: Facts) -> list[str]:
     return rows
 
 
+def coverage(facts: Facts) -> list[str]:
+    """How many published figures of chips that were not fitted lie within P10 to P90."""
+    inside: dict[str, list[bool]] = {"die_area": [], "tdp": []}
+    for id in ("h100", "gc200", "jalapeno", "b200", *FURTHER):
+        made = design(id)
+        t = technology(made, facts, Draws(1, 1000))
+        size = area(made, t)
+        for name, samples in (("die_area", size.compute_die_mm2), ("tdp", power(made, t, size).tdp_w)):
+            if known := facts.find(f"published-{id}", name):
+                low, high = np.quantile(np.asarray(samples), (0.1, 0.9))
+                inside[name].append(bool(low <= known.number <= high))
+    die, tdp = inside["die_area"], inside["tdp"]
+    return [
+        "  that were not fitted, the published die lies within P10 to P90 for "
+        f"{sum(die)} of {len(die)}, the TDP for {sum(tdp)} of {len(tdp)}."
+    ]
+
+
 def blocks(facts: Facts) -> list[str]:
     found = []
     for id in ("h100", "gc200", "jalapeno"):
@@ -191,7 +209,7 @@ def caps(facts: Facts) -> list[str]:
     return rows
 
 
-@pytest.mark.parametrize("table", [checks, blocks, watts, rates, caps], ids=lambda t: str(t.__name__))
+@pytest.mark.parametrize("table", [checks, coverage, blocks, watts, rates, caps], ids=lambda t: str(t.__name__))
 def test_the_pages_tables_are_what_the_code_gives(table: Callable[[Facts], list[str]], facts: Facts) -> None:
     lines = DOCUMENT.read_text("utf-8").splitlines()
     assert [row for row in table(facts) if row not in lines] == []

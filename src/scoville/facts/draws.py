@@ -42,7 +42,9 @@ class Draws:
     def sample(self, fact: Fact) -> NDArray[np.float64]:
         """Values of the fact in its measure, shape (n,). Raises TypeError for a text fact (a programming error).
 
-        Triangular: the inverse of the distribution function over low, value, high.
+        Triangular: the inverse of the distribution function over low, value, high. Balanced: two halves of a triangle,
+        one over low to value and one over value to high, with half of the samples each, so that the value is the
+        median however skewed the range.
         """
         value, low, high = fact.number, fact.low, fact.high
         if self._seed is None or fact.distribution == "fixed" or low == high:
@@ -50,6 +52,10 @@ class Draws:
         u = self.uniform(fact.driver or fact.key)
         if fact.distribution == "uniform":
             return low + u * (high - low)
+        if fact.distribution == "balanced":
+            below = low + np.sqrt(2 * u) * (value - low)
+            above = high - np.sqrt(2 * (1 - u)) * (high - value)
+            return np.where(u < 0.5, below, above)
         left = (value - low) / (high - low)
         rising = low + np.sqrt(u * (high - low) * (value - low))
         falling = high - np.sqrt((1 - u) * (high - low) * (high - value))

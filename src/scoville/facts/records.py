@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Kind = Literal["measured", "vendor", "reported", "estimated", "derived"]
-Distribution = Literal["triangular", "uniform", "fixed"]
+Distribution = Literal["triangular", "balanced", "uniform", "fixed"]
 
 
 @dataclass(frozen=True, slots=True)
