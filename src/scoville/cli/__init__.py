@@ -13,7 +13,20 @@ import typer
 from typer.core import TyperGroup
 
 from scoville import __version__
-from scoville.cli import calibrate, chip, claims, design, facts, model, predict, simulate, study, traffic, validate
+from scoville.cli import (
+    calibrate,
+    chip,
+    claims,
+    company,
+    design,
+    facts,
+    model,
+    predict,
+    simulate,
+    study,
+    traffic,
+    validate,
+)
 from scoville.errors import ScovilleError
 
 __all__ = ["app", "main"]
@@ -80,6 +93,9 @@ app.command(short_help="What a chip's design comes to: rates, area, power, yield
     chip.chip
 )
 app.command(short_help="Published claims about a chip, beside what the model gives")(claims.claims)
+app.command(short_help="A company by year: what its own chips save under which claim, and what decides")(
+    company.company
+)
 app.command(short_help="Figures with their ranges, sources and dates")(facts.facts)
 app.add_typer(traffic.app, name="traffic", short_help="Traces: summarise, convert, synthesise, scale to a demand")
 app.command(short_help="What a model is made of, how big it is, what a sequence of it holds")(model.model)
