@@ -70,6 +70,8 @@ from scoville.validation.names import (
         ("GH200", "gh200"),
         ("NVIDIA GH200 480GB", "gh200"),  # its device name has the CPU's memory
         ("NVIDIA GH200 144G HBM3e", "gh200-144gb"),
+        ("H100SXM", "h100-sxm"),
+        ("nvidia-h100sxm5-80gb", "h100-sxm"),
     ],
 )
 def test_a_chip_maps(facts: Facts, name: str, id: str) -> None:
@@ -151,7 +153,7 @@ def test_a_users_config_wins_over_a_bundled_one() -> None:
 
 def test_an_engine_of_no_family_is_named() -> None:
     assert engine_family("vLLM v0.11.0") == "vllm"
-    with pytest.raises(Unknown, match="engine 'mlc' is of no family"):
+    with pytest.raises(Unknown, match=r"engine 'mlc' is of no family .* known: sglang, tensorrt-llm, vllm$"):
         engine_family("mlc")
 
 
@@ -173,19 +175,38 @@ def test_an_engine_of_no_family_is_named() -> None:
         ("fp8, kv fp8", "llama-3.1-70b", "h100", "vllm", Precision("fp8", "fp8", "bf16")),
         ("fp8", "deepseek-r1", "h200", "vllm", Precision("declared", "fp8", "bf16")),
         ("fp4", "llama-3.1-70b", "mi355x", "vllm", Precision("mxfp4", "mxfp4", "bf16")),
+        ("fp8, kv bf16", "llama-3.1-70b", "h100", "vllm", Precision("fp8", "fp8", "bf16")),
+        ("fp8 kv bf16", "llama-3.1-70b", "h100", "vllm", Precision("fp8", "fp8", "bf16")),
+        ("W8A8 (FP8)", "llama-3.1-70b", "h100", "vllm", Precision("fp8", "fp8", "bf16")),
+        ("mxfp4 w4a16", "llama-3.1-70b", "b200", "vllm", Precision("mxfp4", "bf16", "bf16")),
+        ("fp4 (W4A16)", "llama-3.1-70b", "mi355x", "vllm", Precision("mxfp4", "bf16", "bf16")),
+        ("INT4 W4A8", "llama-3.1-70b", "h100", "vllm", Precision("int4", "fp8", "bf16")),
+        ("int8 weight-only", "llama-3.1-70b", "h100", "vllm", Precision("int8", "bf16", "bf16")),
+        ("fp8 blockwise", "llama-3.1-70b", "h100", "vllm", Precision("fp8_block", "fp8", "bf16")),
     ],
 )
 def test_a_precision_maps(facts: Facts, text: str, model: str, chip: str, engine: str, formats: Precision) -> None:
     assert precision(text, load(model), facts.accelerator(chip), engine) == formats
 
 
-@pytest.mark.parametrize(("text", "format"), [("fp8, kv fp8", "fp8"), ("bf16 (FP8 KV cache)", "fp8"), ("fp8", "")])
+@pytest.mark.parametrize(
+    ("text", "format"),
+    [
+        ("fp8, kv fp8", "fp8"),
+        ("bf16 (FP8 KV cache)", "fp8"),
+        ("fp8", ""),
+        ("fp8 kv bf16", "bf16"),
+        ("FP8 KV, bf16", "fp8"),
+    ],
+)
 def test_a_precision_may_give_the_format_of_the_cache(text: str, format: str) -> None:
     assert cache_format(text) == format
 
 
 def test_an_unknown_precision_is_named(facts: Facts) -> None:
-    with pytest.raises(Unknown, match="precision 'fp3' is not known"):
+    with pytest.raises(
+        Unknown, match=r"precision 'fp3' is not known; known: fp8, .*, nvfp4, .* and widths such as w4a16$"
+    ):
         precision("fp3", load("qwen3-32b"), facts.accelerator("h100"), "vllm")
 
 
@@ -221,6 +242,10 @@ def test_an_unknown_precision_is_named(facts: Facts) -> None:
         ("TP8 CP1", 8, "llama-3.1-70b", False, Parallelism(8), 1),
         ("", 1, "llama-3.1-8b", False, Parallelism(), 1),
         ("N/A", 1, "llama-3.1-8b", False, Parallelism(), 1),
+        ("4.0", 4, "llama-3.1-70b", False, Parallelism(4), 1),
+        ("TP2xPP2", 4, "llama-3.1-70b", False, Parallelism(2, 2), 1),
+        ("TP2 × PP2", 4, "llama-3.1-70b", False, Parallelism(2, 2), 1),
+        ("tp_size 4, ep_size 4", 4, "deepseek-v3", False, Parallelism(4, 1, 4), 1),
     ],
 )
 def test_a_parallelism_maps(
@@ -256,7 +281,7 @@ def test_a_load_maps(text: str, users: int | None) -> None:
     assert concurrency(text) == users
 
 
-@pytest.mark.parametrize("text", ["", "12 req/s", "0", "64.5", "many"])
+@pytest.mark.parametrize("text", ["", "12 req/s", "0", "64.5", "many", "-8"])
 def test_a_load_that_is_no_number_in_flight_is_named(text: str) -> None:
     with pytest.raises(Unknown, match="neither a number of requests in flight"):
         concurrency(text)

@@ -53,6 +53,10 @@ def test_a_row_becomes_a_setting_and_a_value_in_si(tmp_path: Path, facts: Facts)
         ("ttft_s", "ttft", False, 250.0),
         ("output_tokens_per_s_total", "throughput", False, 250.0),
         ("output_tokens_per_s_per_gpu", "throughput", False, 500.0),
+        ("Median TTFT (ms)", "ttft", True, 0.25),
+        ("Mean ITL (ms)", "tpot", False, 0.25),
+        ("Output tokens/s", "throughput", False, 250.0),
+        ("output_tok/s/gpu", "throughput", False, 500.0),
     ],
 )
 def test_metrics_are_known_by_name_and_unit(
@@ -158,10 +162,13 @@ def test_a_users_model_is_read_from_its_file(tmp_path: Path, facts: Facts) -> No
 @pytest.mark.parametrize(
     ("column", "value", "said"),
     [
-        ("value", "fast", "value is 'fast'; expected a number above 0"),
+        ("value", "fast", "value is 'fast'; expected a number from 1e-09 to 1e+12"),
         ("value", "", "value is ''"),
         ("value", "nan", "value is 'nan'"),
         ("value", "-3", "value is '-3'"),
+        ("value", "1e300", "value is '1e300'; expected a number from 1e-09 to 1e+12"),
+        ("value", "1e-300", "value is '1e-300'"),
+        ("batch_or_concurrency", "-8", "neither a number of requests in flight"),
         ("input_tokens", "1k", "input_tokens is '1k'; expected an integer from 1"),
         ("input_tokens", "1e12", "expected an integer from 1 to 16,777,216"),
         ("output_tokens", "0", "output_tokens is '0'"),
@@ -203,6 +210,9 @@ def test_a_missing_column_is_named(tmp_path: Path, facts: Facts, column: str) ->
     [
         (b"", "column hardware is missing"),
         (",".join(COLUMNS).encode(), "there are no rows"),
+        (";".join(COLUMNS).encode(), "the columns are not separated by commas"),
+        ("\t".join(COLUMNS).encode(), "the columns are not separated by commas"),
+        (",".join((*COLUMNS, "Value")).encode(), "column value is there twice"),
         (b"\xff\xfe\x00", "not UTF-8"),
         (",".join(COLUMNS).encode() + b'\n"H100\n', "is no CSV"),
     ],
@@ -216,6 +226,11 @@ def test_a_file_that_is_no_table_is_refused_in_one_sentence(
         read(file, facts)
     assert said in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_columns_may_be_in_capitals(tmp_path: Path, facts: Facts) -> None:
+    found = read(table(tmp_path, {name.capitalize(): word for name, word in ROW.items()}), facts)
+    assert len(found.mapped) == 1, "a column in other letters was not found"
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path, facts: Facts) -> None:

@@ -231,7 +231,7 @@ def parts(s: Summary) -> list[RenderableType]:
     shown: list[RenderableType] = [
         Text(
             f"{s.file}: {s.mapped_count:,} of {s.rows_count:,} rows map ({s.mapped_count / s.rows_count:.1%}); "
-            f"{s.runs_count:,} runs were simulated",
+            f"{s.runs_count:,} {'run was' if s.runs_count == 1 else 'runs were'} simulated",
             style="bold",
         ),
     ]

@@ -26,6 +26,7 @@ _CHIP_NOISE = re.compile(
     r"blackwell|hopper|ampere|ada|lovelace|generation|sxm\d?|nvl72|(hbm|gddr|lpddr)\d?[a-z]?"
 )
 _VARIANT = re.compile(r"pcie|nvl\d*|max|q|workstation|superchip")  # what tells a chip's siblings apart
+_GLUED = re.compile(r"(?<=\d)(?=sxm)")  # "H100SXM"
 _MEMORY = re.compile(r"(?<![a-z\d])(\d{2,4})[\s_-]?gi?b?(?![a-z\d])")
 _MEMORY_TOLERANCE_FRAC = 0.08  # B200 is sold as 180 and 192 GB, and GB is not GiB
 _NOT_A_NAME = (  # how many there are: "8 x H100", "H100x8", "GB200 (4 GPUs)", "TPU v6e-8"
@@ -63,7 +64,8 @@ _FAMILIES = {
 }  # fmt: skip
 _FORMATS = {
     "fp8": ("fp8", "fp8"), "float8": ("fp8", "fp8"), "w8a8fp8": ("fp8", "fp8"), "mxfp8": ("mxfp8", "mxfp8"),
-    "fp8block": ("fp8_block", "fp8"), "blockfp8": ("fp8_block", "fp8"), "fp8e4m3": ("fp8", "fp8"),
+    "fp8block": ("fp8_block", "fp8"), "blockfp8": ("fp8_block", "fp8"),
+    "fp8blockwise": ("fp8_block", "fp8"), "fp8e4m3": ("fp8", "fp8"),
     "e4m3": ("fp8", "fp8"), "fp8dynamic": ("fp8", "fp8"), "int8": ("int8", "int8"), "w8a8": ("int8", "int8"),
     "w8a8int8": ("int8", "int8"), "w8a16": ("int8", "bf16"), "bf16": ("bf16", "bf16"), "bfloat16": ("bf16", "bf16"),
     "fp16": ("bf16", "bf16"), "float16": ("bf16", "bf16"), "half": ("bf16", "bf16"), "fp4": ("nvfp4", "nvfp4"),
@@ -71,9 +73,14 @@ _FORMATS = {
     "int4": ("int4", "bf16"), "awq": ("int4", "bf16"), "gptq": ("int4", "bf16"), "w4a8": ("int4", "fp8"),
     "w4afp8": ("int4", "fp8"),
 }  # fmt: skip
-_CACHE = re.compile(  # of a precision's words: "fp8 (kv fp8)", "bf16, fp8 KV cache"
-    r"kv[\s_-]*(cache)?[\s_=:-]*(?P<after>fp8|bf16|fp16|nvfp4|int8)|(?P<before>fp8|bf16|fp16|nvfp4|int8)[\s_-]*kv([\s_-]*cache)?",
-    re.IGNORECASE,
+_WIDTHS = ("w8a8", "w8a16", "w4a4", "w4a8", "w4a16")  # bits of weights and activations: a format's name says more
+_WEIGHT_ONLY = re.compile(r"weight[\s_-]*only", re.IGNORECASE)
+_CACHE = tuple(  # of a precision's words: "fp8 (kv fp8)", "fp8 kv bf16", and where nothing follows "bf16, fp8 KV cache"
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r"kv[\s_-]*(cache)?[\s_=:-]*(?P<format>fp8|bf16|fp16|nvfp4|int8)",
+        r"(?P<format>fp8|bf16|fp16|nvfp4|int8)[\s_-]*kv([\s_-]*cache)?",
+    )
 )
 _SPLIT = re.compile(r"(?<![a-z\d])\d+p\d+d(?![a-z])|disagg", re.IGNORECASE)
 _DEGREE = re.compile(
@@ -91,7 +98,9 @@ _LONG = tuple(
     for long, short in (
         (r"(tensor|pipeline|expert|data)[\s_-]?parallel(ism)?([\s_-]?size)?(?=[\s_=:-]*\d)", lambda m: f"{m[1][0]}p"),
         (r"(?<![a-z])([td])ep[\s_=:x-]?(\d+)", lambda m: f"{m[1]}p{m[2]} ep{m[2]}"),
-        (r"^\s*(\d+)\s*$", lambda m: f"tp{m[1]}"),
+        (r"^\s*(\d+)(\.0+)?\s*$", lambda m: f"tp{m[1]}"),
+        (r"(?<=[tpde]p)[\s_-]?size(?=[\s_=:-]*\d)", lambda m: ""),
+        (r"(?<=\d)\s*[x×*]\s*(?=[tped]p)", lambda m: " "),
         (r"(?<!\d)(\d+)[\s_-]*way[\s_-]+([tped]p)(?![a-z])", lambda m: f"{m[2]}{m[1]}"),
         (r"_", lambda m: " "),
         (r"(?<![a-z])(adp|dpa)[\s_=:-]*(\d+)", lambda m: f"dpattn{m[2]}"),
@@ -111,7 +120,7 @@ def chip_key(name: str) -> str:
 
 
 def _chip_words(name: str) -> list[str]:
-    text = _MEMORY.sub(" ", name.lower())
+    text = _MEMORY.sub(" ", _GLUED.sub(" ", name.lower()))
     for pattern, instead in _NOT_A_NAME:
         text = pattern.sub(instead, text)
     return [w for w in re.split(r"[^a-z0-9]+", text) if w and not _CHIP_NOISE.fullmatch(w)]
@@ -196,7 +205,9 @@ def engine_family(name: str) -> str:
     for word in re.findall(r"[a-z]+", words):
         if word in _FAMILIES:
             return _FAMILIES[word]
-    raise Unknown(f"engine '{name}' is of no family that has a preset; known: {', '.join(sorted(set(_FAMILIES)))}")
+    raise Unknown(
+        f"engine '{name}' is of no family that has a preset; known: {', '.join(sorted(set(_FAMILIES.values())))}"
+    )
 
 
 def cache_format(text: str) -> str:
@@ -205,9 +216,15 @@ def cache_format(text: str) -> str:
     >>> [cache_format(t) for t in ("fp8, kv fp8", "bf16 (fp8 KV cache)", "fp8")]
     ['fp8', 'fp8', '']
     """
-    found = _CACHE.search(text)
-    said = (found["after"] or found["before"]).lower() if found else ""
+    found = next(filter(None, (pattern.search(text) for pattern in _CACHE)), None)
+    said = found["format"].lower() if found else ""
     return "bf16" if said == "fp16" else said
+
+
+def _without_cache(text: str) -> str:
+    """A precision's words less those of the cache."""
+    pattern = next((p for p in _CACHE if p.search(text)), None)
+    return pattern.sub(" ", text) if pattern else text
 
 
 def precision(text: str, model: Architecture, chip: Accelerator, engine: str) -> Precision:
@@ -219,15 +236,19 @@ def precision(text: str, model: Architecture, chip: Accelerator, engine: str) ->
     in. "fp4" on AMD's chips is MXFP4, the format that they multiply. The FP8 checkpoints
     that Qwen publishes have a scale per 128 x 128 weights. Raises Unknown.
     """
-    rest = _CACHE.sub(" ", text)
+    rest = _without_cache(text)
     parts = (rest, *re.split(r"[(),;/+]", rest), *rest.split(), *re.split(r"[^A-Za-z0-9]+", rest))
     named = [re.sub(r"[^a-z0-9]", "", part.lower()) for part in parts]
-    key = next((name for name in named if name in _FORMATS), "")
-    if not key:
-        raise Unknown(f"precision '{text}' is not known; known: {', '.join(_FORMATS)}")
-    weights, activations = _FORMATS[key]
-    if key == "fp4" and chip.vendor == "AMD":
+    known = sorted((name for name in named if name in _FORMATS), key=lambda name: name in _WIDTHS)
+    if not known:
+        formats = dict.fromkeys(weights for weights, _ in _FORMATS.values())
+        raise Unknown(f"precision '{text}' is not known; known: {', '.join(formats)}, and widths such as w4a16")
+    weights, activations = _FORMATS[known[0]]
+    if known[0] == "fp4" and chip.vendor == "AMD":
         weights = activations = "mxfp4"
+    widths = "w8a16" if _WEIGHT_ONLY.search(rest) else known[-1]
+    if widths in _WIDTHS and _whole_bits(_FORMATS[widths][1]) != _whole_bits(activations):  # "mxfp4 w4a16"
+        activations = _FORMATS[widths][1]
     if weights == "fp8" and model.name.startswith("Qwen"):
         weights = "fp8_block"
     declared = FORMATS[model.formats.experts].rate
@@ -239,6 +260,11 @@ def precision(text: str, model: Architecture, chip: Accelerator, engine: str) ->
     quantised = not own and FORMATS[weights].rate in ("fp8", "fp4")
     kv = "fp8" if engine == "tensorrt-llm" and quantised else "bf16"
     return Precision(weights, activations, kv)
+
+
+def _whole_bits(format: str) -> int:
+    """Bits of an element, block scales apart."""
+    return int(FORMATS[format].bits_per_element)
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,7 +341,7 @@ def concurrency(text: str) -> int | None:
     if re.fullmatch(r"inf(inite|inity)?([\s_-]*rate)?|offline|all at once", word):
         return None
     found = re.fullmatch(
-        r"(?:c|conc|(?:max[\s_-]*)?concurrency|bs|batch(?:[\s_-]*size)?)?[\s=_:-]*(\d+)(?:\.0+)?"
+        r"(?:(?:c|conc|(?:max[\s_-]*)?concurrency|bs|batch(?:[\s_-]*size)?)[\s=_:-]*)?(\d+)(?:\.0+)?"
         r"(?:[\s_-]*(?:concurrent|users?|requests?|in flight))?",
         word,
     )

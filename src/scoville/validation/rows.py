@@ -37,6 +37,7 @@ COLUMNS = (
     "batch_or_concurrency", "metric", "value",
 )  # fmt: skip
 _MOST_TOKENS, _MOST_CHIPS, _MOST_REQUESTS, _MOST_USERS = 1 << 24, 1 << 17, 1 << 20, 1 << 16
+_LEAST, _MOST = 1e-9, 1e12  # of a measured figure in the unit of its metric: what lies beyond is a slip
 _METRIC = re.compile(
     r"(?:(?P<statistic>mean|avg|average|median|p50)_)?(?P<what>ttft|tpot|itl)(?:_(?P<late>mean|avg|median|p50))?"
     r"_(?P<unit>ms|s|us)"
@@ -165,8 +166,13 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, str] | str]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.reader(file, strict=True)
-            header = [name.strip() for name in next(rows, [])]
+            header = [name.strip().lower() for name in next(rows, [])]
             missing = [name for name in COLUMNS if name not in header]
+            if missing and len(header) == 1 and all(name in header[0] for name in COLUMNS):
+                raise MeasurementError(f"{path}:1: the columns are not separated by commas; expected a CSV file")
+            twice = [name for name in COLUMNS if header.count(name) > 1]
+            if twice:
+                raise MeasurementError(f"{path}:1: column {twice[0]} is there twice; expected each once")
             if missing:
                 raise MeasurementError(f"{path}:1: column {missing[0]} is missing; expected {', '.join(COLUMNS)}")
             for cells in rows:
@@ -190,6 +196,15 @@ def _number(words: Mapping[str, str], column: str, expected: str) -> float:
         value = math.nan
     if not (math.isfinite(value) and value > 0):
         raise Unknown(f"{column} is '{words[column]}'; expected {expected}")
+    return value
+
+
+def _value(words: Mapping[str, str]) -> float:
+    """The measured figure. Raises Unknown."""
+    expected = f"a number from {_LEAST:g} to {_MOST:g}"
+    value = _number(words, "value", expected)
+    if not _LEAST <= value <= _MOST:
+        raise Unknown(f"value is '{words['value']}'; expected {expected}")
     return value
 
 
@@ -220,7 +235,7 @@ class _Mapper:
         if isinstance(words, str):
             return Unmapped(line, words, {})
         try:
-            value = _number(words, "value", "a number above 0")
+            value = _value(words)
             metric, median, scale, each = _metric(words["metric"])
             setting = self._setting(words, convention(words))
         except (Unknown, DeploymentError, ModelError) as why:
@@ -279,10 +294,10 @@ def _cache_format(words: Mapping[str, str]) -> str:
 def _metric(name: str) -> tuple[Metric, bool, float, bool]:
     """(metric, median, what a unit is in SI, per chip) of a metric's name. Raises Unknown.
 
-    >>> _metric("ttft_ms"), _metric("median_itl_ms"), _metric("output_tokens_per_s_total")
+    >>> _metric("ttft_ms"), _metric("Median ITL (ms)"), _metric("output tokens/s")
     (('ttft', False, 0.001, False), ('tpot', True, 0.001, False), ('throughput', False, 1.0, False))
     """
-    word = name.strip().lower()
+    word = re.sub(r"[^a-z0-9]+", "_", name.lower().replace("/", "_per_")).strip("_")
     if found := _METRIC.fullmatch(word):
         statistic = found["statistic"] or found["late"] or ""
         what: Metric = "ttft" if found["what"] == "ttft" else "tpot"
