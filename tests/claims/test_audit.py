@@ -126,6 +126,13 @@ def test_the_needed_value_is_where_the_figure_is_the_claimed_one(facts: Facts) -
     assert not need.possible and math.isnan(need.needed), "twice the speed is the bound"
 
 
+def test_a_needed_value_far_below_the_usual_is_as_exact(facts: Facts) -> None:
+    on = replace(chips(facts.accelerator("h100"), facts, Draws.central()), time_frac=np.ones(1))
+    wait = lever("wait", 10.0, 0.0, 80.0, 1.0)
+    (need,) = needs((wait,), on, lambda c: 1 / (1 + 10 * float(c.time_frac[0])), 1 / 1.003, more=True)
+    assert need.needed == pytest.approx(0.003, rel=2e-3)
+
+
 def test_where_one_lever_is_not_enough_the_best_is_set_and_the_others_asked_again(facts: Facts) -> None:
     on = replace(chips(facts.accelerator("h100"), facts, Draws.central()), time_frac=np.ones(1))
     weak, strong = lever("weak", 0.8, 1.0, 0.1, -1.0), lever("strong", 0.5, 1.0, 0.1, -1.0)

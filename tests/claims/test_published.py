@@ -80,6 +80,18 @@ def test_peak_rates_follow_from_slices_arrays_and_clock(report: Report) -> None:
         assert audit.verdict == "plausible", claim
 
 
+def test_bandwidth_per_watt_holds_against_twenty_terabytes_a_second(facts: Facts, report: Report) -> None:
+    """22 over 11.1 GB/s/W at 1,800 W takes Rubin at 20 TB/s; its maker says 22, a ratio of 1.80."""
+    audit = of(report, "bandwidth-per-watt")
+    assert line(audit, "ratio").decides
+    (need,) = audit.needs
+    rubin = facts.get("vr200-nvl72", "memory_bandwidth").number
+    assert need.usual == rubin
+    assert need.needed == pytest.approx((15.4e12 / 700) / (22 / 11.1) * 1800, rel=1e-3)
+    assert audit.verdict == ("plausible only if" if need.needed < 0.95 * rubin else "plausible")
+    assert of(report, "compute-per-watt").verdict == "plausible"
+
+
 def flop_of_a_request(a: Architecture, prompt: int, answer: int) -> float:
     """By hand: 2 FLOP a weight and token outside of the vocabulary, which only answers need, and attention's pairs."""
     layers, heads = len(a.layers), a.layers[0].attention.heads

@@ -62,9 +62,11 @@ def _clocks(name: str) -> float:
 
 
 def rate_per_power(claim: Claim, bench: Bench) -> Evaluation:
-    """A peak rate or bandwidth over TDP."""
+    """A peak rate or bandwidth over TDP; where the rival has a figure, the ratio as well, and the rival's rate at which
+    it is the claimed one."""
     name = word(claim, "rate")
-    lines = []
+    lines: list[Line] = []
+    found: list[Modelled] = []
     for chip, figure in ((word(claim, "chip"), claim.claimed), (word(claim, "rival"), claim.baseline)):
         accelerator = bench.facts.accelerator(chip)
         own = chip == word(claim, "chip")
@@ -73,17 +75,21 @@ def rate_per_power(claim: Claim, bench: Bench) -> Evaluation:
         per_w = Modelled(
             rate.number / watts.number, bench.draws.sample(rate) / bench.draws.sample(watts), f"{rate.measure}_per_w"
         )
+        found.append(per_w)
         measure, unit = (figure.measure, figure.unit) if figure else (per_w.measure, "")
         lines.append(
             Line(accelerator.name, unit, measure, as_range(figure) if figure else None, per_w.range,
                  decides=own)
         )  # fmt: skip
-    first, second = (line.modelled for line in lines)
-    if claim.baseline is not None and first is not None and second is not None:
-        claimed = claim.claimed.number / claim.baseline.number
-        modelled = exactly(first.central / second.central, "frac")
-        lines.append(Line("ratio", "x", "frac", exactly(claimed, "frac"), modelled))
-    return Evaluation(tuple(lines))
+    if claim.baseline is None:
+        return Evaluation(tuple(lines))
+    ratio = found[0].over(found[1], "frac")
+    claimed = claim.claimed.number / claim.baseline.number
+    lines.append(Line("ratio", "x", "frac", exactly(claimed, "frac"), ratio.range, decides=True))
+    text = f"{name.replace('_', ' ')} of {lines[1].what}"
+    needed = rate.number * ratio.central / claimed
+    need = Need(text, rate.unit, rate.measure, rate.number, needed, bound=0.0, possible=True)
+    return Evaluation(tuple(lines), (need,))
 
 
 def _fact(accelerator: Accelerator, name: str) -> Fact:

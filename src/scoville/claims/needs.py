@@ -23,7 +23,7 @@ from scoville.transformer.operators import OperatorTable
 from scoville.units import to_unit
 
 Array = NDArray[np.float64]
-_HALVINGS = 14
+_HALVINGS, _EXACT_FRAC = 40, 1e-3
 _WORSE = 8.0  # times the usual, the other way
 
 
@@ -131,6 +131,8 @@ def _need(
         for _ in range(_HALVINGS):
             middle = (good + bad) / 2
             good, bad = (middle, bad) if met(middle) else (good, middle)
+            if abs(bad - good) <= _EXACT_FRAC * good:
+                break
         needed = good
     possible = math.isfinite(needed)
     return Need(lever.text, lever.unit, lever.measure, lever.usual, needed, lever.bound, possible, beside)
