@@ -74,15 +74,26 @@ def parts(answer: CompanyAnswer) -> list[RenderableType]:
               _drivers(answer.drivers)]  # fmt: skip
     shown += ["", _head("What decides the saving", f"of {answer.years[-1]}, USD, billions"),
               _drivers(answer.drivers_saving)]  # fmt: skip
+    shown += ["", _head("Training against inference", ""), *(Text(line) for line in _overtaken(answer))]
     shown += ["", _head("Assumptions", "")]
-    shown += [Padding(Text(line, style="dim"), (0, 0, 0, 2)) for line in (*answer.assumptions, _overtakes(answer))]
+    shown += [Padding(Text(line, style="dim"), (0, 0, 0, 2)) for line in answer.assumptions]
     shown += ["", _head("Sources", "")]
     return [*shown, *(Padding(Text(line, style="dim"), (0, 0, 0, 2)) for line in answer.sources)]
 
 
-def _overtakes(answer: CompanyAnswer) -> str:
-    when = f"at the end of {answer.overtakes_year}" if answer.overtakes_year else f"not by {answer.years[-1]}"
-    return f"At central figures all inference since {answer.years[0]} has cost what all training has {when}."
+def _overtaken(answer: CompanyAnswer) -> tuple[str, str]:
+    """Training against inference: over the life of one model, and of the whole company."""
+    life, when = answer.life, f"by the end of {answer.overtakes_year}"
+    if answer.overtakes_year is None:
+        when = f"not by {answer.years[-1]}"
+    trained, served = (wording.ranged(r, "BUSD") for r in (life.training, life.inference))
+    lived, overtakes = (wording.ranged(r, "years") for r in (life.life, life.overtakes))
+    return (
+        f"A model released at the end of {answer.years[0]}: training {trained} BUSD, serving {served} BUSD in a life "
+        f"of {lived} years; serving overtakes training after {overtakes} years, within its life in "
+        f"{wording.percent(life.within_life_frac)} of the samples.",
+        f"At central figures all inference since {answer.years[0]} has cost what all training has {when}.",
+    )
 
 
 def _head(title: str, measure: str) -> RenderableType:

@@ -15,7 +15,7 @@ from scoville.economics import company as model
 from scoville.errors import StudyError
 from scoville.facts import Draws, Fact, Facts, Range
 from scoville.study.answer import Driver
-from scoville.study.company_answer import Array, ByShare, Check, ClaimOutcome, CompanyAnswer, Fan
+from scoville.study.company_answer import Array, ByShare, Check, ClaimOutcome, CompanyAnswer, Fan, Life
 from scoville.study.company_file import CompanyFile, read_company
 from scoville.study.company_findings import findings
 from scoville.study.drivers import RecordedDraws, drivers
@@ -62,6 +62,7 @@ class _Run:
     ratios_frac: tuple[Array, ...]
     owned: tuple[model.Owned, ...]
     plan_usd: Array
+    life: model.ModelLife
     power_w: Array  # of all compute, by its yearly cost per GW
     capital_bought_usd: Array
     capital_own_usd: Array
@@ -99,6 +100,7 @@ def company(
         drivers=_labelled(file, drivers(draws, results[shown], "usd")),
         claim_variance_frac=_between(results),
         drivers_saving=_labelled(file, drivers(draws, spread.owned[shown].saving_usd[:, -1], "usd")),
+        life=_lived(centre.life, spread.life),
         overtakes_year=_overtakes(file, centre.years),
         findings=(),
         assumptions=ASSUMPTIONS,
@@ -135,9 +137,29 @@ def _run(file: CompanyFile, facts: Facts, draws: Draws, extra: dict[str, Range])
     own_usd_per_w = of("programme.price_per_power") + of("programme.facility") / of("programme.pue")
     return _Run(
         first, years, _products(file, years, of), chips, tuple(ratios),
-        tuple(model.own(years, chips, r) for r in ratios), plan.compute_usd, site,
+        tuple(model.own(years, chips, r) for r in ratios), plan.compute_usd, _life(years, of), site,
         _added(site) * of("capital.per_power")[:, None], _added(chips.power_w) * own_usd_per_w[:, None],
     )  # fmt: skip
+
+
+def _life(years: model.Years, of: Callable[[str], Array]) -> model.ModelLife:
+    """A model released at the end of the known year; its inference grows as all inference does in the next."""
+    return model.ModelLife(
+        years.training_usd[:, 0] / of("model_life.models_per_year"),
+        years.inference_usd[:, 0] * of("model_life.inference_share") / model.YEAR_S,
+        np.log(years.inference_usd[:, 1] / years.inference_usd[:, 0]) / model.YEAR_S,
+        of("model_life.life"),
+    )
+
+
+def _lived(centre: model.ModelLife, spread: model.ModelLife) -> Life:
+    def of(name: str, measure: str) -> Range:
+        return Range.of(float(getattr(centre, name)[0]), getattr(spread, name), measure)
+
+    within = float((spread.overtakes_s <= spread.life_s).mean())
+    return Life(
+        of("training_usd", "usd"), of("inference_usd", "usd"), of("life_s", "s"), of("overtakes_s", "s"), within
+    )
 
 
 def _added(power_w: Array) -> Array:

@@ -62,6 +62,19 @@ class ClaimOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Life:
+    """A model released at the end of the known year: what its training and the inference of its life cost, how long
+    it takes until inference has cost as much, and the share of samples in which that is within its life.
+    """
+
+    training: Range
+    inference: Range
+    life: Range
+    overtakes: Range
+    within_life_frac: float
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """A figure of the arithmetic beside one that was published and is no input of it."""
 
@@ -92,6 +105,7 @@ class CompanyAnswer:
     drivers: tuple[Driver, ...]
     claim_variance_frac: float
     drivers_saving: tuple[Driver, ...]
+    life: Life
     overtakes_year: int | None  # at whose end all inference since the known year has cost what all training has
     findings: tuple[str, ...]
     assumptions: tuple[str, ...]

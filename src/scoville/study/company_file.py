@@ -77,6 +77,14 @@ class ProductTable(_Table):
     price_change: Figure
 
 
+class ModelLifeTable(_Table):
+    """[model_life]: training against inference of one model released in the known year."""
+
+    models_per_year: Figure
+    inference_share: Figure
+    life: Figure
+
+
 class ProgrammeTable(_Table):
     """[programme]: chips of one's own."""
 
@@ -117,6 +125,7 @@ class _File(_Table):
     plan: PlanTable
     capital: CapitalTable
     product: tuple[ProductTable, ...] = Field(min_length=1)
+    model_life: ModelLifeTable
     programme: ProgrammeTable
     claim: tuple[ClaimTable, ...] = Field(min_length=1)
     uncertainty: UncertaintyTable = UncertaintyTable()
@@ -134,7 +143,8 @@ MEASURES: dict[str, tuple[str, tuple[float, float]]] = {
     "power": ("w", _MONEY), "delay": ("s", _MONEY), "chip_power": ("w", _MONEY), "pue": ("frac", (1.0, 10.0)),
     "chip_hour": ("usd_per_h", _MONEY), "highest_share": ("frac", _SHARE), "price_per_power": ("usd_per_w", _MONEY),
     "facility": ("usd_per_w", _MONEY), "saving": ("frac", (0.0, 1.0)), "performance_per_cost": ("frac", _MONEY),
-    "rival_hour": ("usd_per_h", _MONEY), "ratio": ("frac", _MONEY),
+    "rival_hour": ("usd_per_h", _MONEY), "models_per_year": ("count", _MONEY), "life": ("s", _MONEY),
+    "ratio": ("frac", _MONEY),
 }  # fmt: skip
 _MAY_BE_NIL = {"operating_loss", "spent", "delay", "price_change", "cost_elasticity", "highest_share", "saving",
                "share_first", "share_last", "training_share", "inference_share"}  # fmt: skip
@@ -184,7 +194,7 @@ def read_company(path: Path, facts: Facts) -> CompanyFile:
     except ValidationError as error:
         raise StudyError(f"{path}: {_sentence(error)}") from None
     figures: dict[str, Fact] = {}
-    for table in ("first_year", "plan", "capital", "programme"):
+    for table in ("first_year", "plan", "capital", "model_life", "programme"):
         for name, value in getattr(file, table):
             if name in MEASURES and name != "power":
                 figures[f"{table}.{name}"] = _figure(path, f"[{table}] {name}", f"{table}.{name}", value, facts)
