@@ -109,3 +109,24 @@ def test_a_space_without_a_design_that_can_serve_says_why(space: Path, tmp_path:
     done = CliRunner().invoke(app, ["design", str(space), "--out", str(tmp_path / "found")])
     assert done.exit_code == 2
     assert "none of the 2 designs can serve" in done.stderr
+    assert "per output token in the mean (asked for 10 us)" in done.stderr, "how quick a design can be is not said"
+    assert list(tmp_path.glob(".*")) == [], "the checkpoint of a search that is over was left"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ('"1000 W"', '"100 W"', "W over the power cap of 100 W"),
+        ("slices = [24, 32]", "slices = [640, 700]", "mm2 over the reticle's 26 x 33 mm"),
+        ("[compare]", '[limits]\ndie_area = "20 mm2"\n[compare]', "mm2 over [limits] die_area"),
+        ("[compare]", '[limits]\npower = "20 W"\n[compare]', "W over [limits] power"),
+    ],
+)
+def test_a_space_whose_designs_all_break_a_limit_names_it_and_by_how_much(
+    space: Path, tmp_path: Path, before: str, after: str, said: str
+) -> None:
+    space.write_text(space.read_text().replace(before, after))
+    done = CliRunner().invoke(app, ["design", str(space), "--out", str(tmp_path / "found")])
+    assert done.exit_code == 2
+    assert "4 breaks a limit; design" in done.stderr
+    assert said in done.stderr

@@ -56,6 +56,7 @@ def design(
             from scoville.search.cluster import Cluster
 
             spread = stack.enter_context(Cluster(cluster)).spread
+        stack.callback(_without, parts)
         script = stack.enter_context(Script())
         stages = stack.enter_context(Stages())
         found = search(space, book, stages.show, checkpoint=parts, spread=spread)
@@ -75,8 +76,6 @@ def design(
         )
         chip = as_facts(made, book, date=found.vintage, volume=won.volume_count, seller=space.seller)
         written = write(found, Extras(best, chip), folder, script)
-    with suppress(OSError):
-        parts.rmdir()  # empty once the answer is there
     if json:
         typer.echo(as_json(found, best.user_facts), nl=False)
         return
@@ -86,3 +85,9 @@ def design(
         f"\nWritten: {folder}/report.html, {charts} charts in {folder}/charts, {folder}/result.json; the best design: "
         f"design.toml, facts.toml, floorplan.svg and .png there"
     )
+
+
+def _without(parts: Path) -> None:
+    """Remove the checkpoints' folder, empty once the answer is there."""
+    with suppress(OSError):
+        parts.rmdir()

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scoville.errors import DesignError
 from scoville.facts import Draws, Facts
 from scoville.search.deployed import Load
 from scoville.search.evaluate import Candidates, Points, Task, candidates, evaluate, hour, task
@@ -20,6 +21,8 @@ from scoville.search.space import Space
 from scoville.silicon.area import area
 from scoville.silicon.cost import Prices, prices, unit_cost
 from scoville.silicon.design import Design
+from scoville.silicon.limits import check
+from scoville.silicon.power import power
 from scoville.silicon.program import Program, program
 from scoville.silicon.technology import Technology, technology
 from scoville.silicon.wafer import gross_dies_of_area
@@ -129,6 +132,23 @@ class Coarse:
         if np.isfinite(space.limits.die_mm2):
             over = over | np.asarray(area(design, tech).compute_die_mm2 > space.limits.die_mm2)
         return replace(found, broken=found.broken | over) if over.any() else found
+
+    def refusal(self, design: Design) -> str:
+        """Which limit one design breaks, and by how much; "" where it breaks none."""
+        tech, _, _ = self.words(design)
+        space_mm2, limits = area(design, tech), self.space.limits
+        used = power(design, tech, space_mm2)
+        try:
+            check(design, space_mm2, used, tech)
+        except DesignError as error:
+            return str(error)
+        die, tdp = float(space_mm2.compute_die_mm2), min(float(used.tdp_w), float(design.power_cap_w))
+        if die > limits.die_mm2:
+            over = die - limits.die_mm2
+            return f"{design.id}: the compute die's {die:,.0f} mm2 are {over:,.0f} mm2 over [limits] die_area"
+        if tdp > limits.package_w:
+            return f"{design.id}: the TDP of {tdp:,.0f} W is {tdp - limits.package_w:,.0f} W over [limits] power"
+        return ""
 
     def best(self, design: Design) -> Best:
         """The cheapest mapping and batch of n designs for each that is served."""

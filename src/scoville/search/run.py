@@ -15,13 +15,14 @@ from scoville.facts import Facts
 from scoville.search import describe, finalists, regret, sensitivity
 from scoville.search.answer import Answer, Regret, Reuse
 from scoville.search.climb import Cost
-from scoville.search.coarse import Coarse
+from scoville.search.coarse import BREAKS, Coarse
 from scoville.search.deployed import Load, load
 from scoville.search.findings import approximations, sentences
 from scoville.search.found import Found
 from scoville.search.marginal import marginals
 from scoville.search.space import Space
 from scoville.search.sweep import Checkpoint, Progress, Spread, here, silent, sweep
+from scoville.units import show
 
 _SWEEP, _AFTER = 0.6, 0.7  # shares of the way, for progress
 _RATIO = 1.01  # of batches, for small steps
@@ -48,11 +49,9 @@ def design(
     kept = Checkpoint(checkpoint, space, facts) if checkpoint else None
     found = sweep(space, coarse.block, lambda stage, done: progress(stage, _SWEEP * done), kept, spread)
     if not len(found.cheapest[0].number):
-        reasons = ", ".join(f"{n:,} {why}" for why, n in found.broken.items() if n)
-        raise DesignError(
-            f"{space.path}: none of the {space.designs_count:,} designs can serve all that is asked; of "
-            f"{found.tried_count:,} points {reasons}"
-        )
+        if kept:
+            kept.remove()
+        raise DesignError(_none(space, coarse, found))
 
     progress("what the optimum hangs on", _SWEEP)
     best = int(found.cheapest[0].number[0])
@@ -116,6 +115,30 @@ def design(
         findings=sentences(space, made, tuple(ranked), others, bound, worth, regrets, reuse),
         approximations=approximations(space),
     )
+
+
+def _none(space: Space, coarse: Coarse, found: Found) -> str:
+    """Why nothing can serve: what the points break, by how much the first design does, or how quick the quickest is."""
+    reasons = ", ".join(f"{n:,} {why}" for why, n in found.broken.items() if n)
+    said = (
+        f"{space.path}: none of the {space.designs_count:,} designs can serve all that is asked; of "
+        f"{found.tried_count:,} points {reasons}"
+    )
+    if found.broken[BREAKS] == found.tried_count:
+        return f"{said}; {coarse.refusal(space.design(0))}"
+    own = found.cheapest if len(space.serve) == 1 else found.cheapest[1:]
+    for serve, cheapest, front in zip(space.serve, own, found.fronts, strict=True):
+        if len(cheapest.number):
+            continue
+        t = serve.targets
+        if not len(front):
+            said += f"; for {serve.name} none that fits meets the target of the first token, {show(t.ttft_s, 's')}"
+        else:
+            said += (
+                f"; for {serve.name} the quickest under the target of the first token takes "
+                f"{show(float(front.tpot_s.min()), 's')} per output token in the mean (asked for {show(t.tpot_s, 's')})"
+            )
+    return said
 
 
 def _fine(space: Space, facts: Facts, loads: Sequence[Load]) -> Coarse:
