@@ -11,7 +11,7 @@ export PYTHON
 
 help:
 	@echo "make demo    what does every token of the Azure trace cost, on which chip? writes results/own-the-token/"
-	@echo "make pictures  the demo, and its charts for the README"
+	@echo "make pictures  the README's and the docs' pictures: the demo, the search for a chip, a floorplan"
 	@echo "make test    the tests"
 	@echo "make bench   every promised speed: target, measured, pass"
 	@echo "make lint    style, format, types and import rules"
@@ -31,6 +31,9 @@ demo: runtime
 pictures: demo
 	mkdir -p docs/pictures
 	cp results/own-the-token/charts/cost-per-token.png results/own-the-token/charts/cost-against-speed.png docs/pictures/
+	$(BIN)/scoville design studies/designs/llama-70b-chat.toml
+	cp results/llama-70b-chat/charts/cost-against-speed.png docs/pictures/design-against-bought.png
+	$(BIN)/scoville chip jalapeno --floorplan docs/pictures/floorplan-jalapeno.png
 
 test: development
 	$(BIN)/python -m pytest
