@@ -101,6 +101,13 @@ def test_a_folder_without_tables_is_refused(tmp_path: Path, monkeypatch: pytest.
         tables.frame("gemm")
 
 
+def test_a_broken_table_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(tables.OPERATORS, str(tmp_path))
+    (tmp_path / "gemm.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DeploymentError, match=r"SCOVILLE_OPERATORS: .*gemm\.parquet cannot be read as Parquet"):
+        tables.frame("gemm")
+
+
 def test_own_rows_take_the_place_of_bundled_ones(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bundled = tables.frame("gemm")
     own = pl.read_parquet(folder / "gemm.parquet").with_columns(chip=pl.lit("h100-sxm"))

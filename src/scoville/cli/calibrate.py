@@ -62,11 +62,14 @@ def _table(
     from scoville.cli.validate import named
     from scoville.validation import Deployments, read
     from scoville.validation.own_engine import calibrate as run
-    from scoville.validation.own_engine import engine_toml, pairs
+    from scoville.validation.own_engine import check_name, engine_toml, pairs
 
     as_of = _date(date) if date is not None else calendar.today().isoformat()
+    target = out or Path(f"{engine}.toml")
+    _check_target(target)  # before the work, as the name below
     with Stages() as stages:
         book = known.load(facts)
+        check_name(engine, book)
         table = read(file, book, dict(named(text) for text in models))
         deployments = Deployments(book, table.architectures)
         asked = pairs(table)
@@ -84,7 +87,6 @@ def _table(
             one = run(table, deployments, family, accelerator, threads=threads, progress=show)
             texts.append(engine_toml(name, one, book, file.name, as_of))
             found.append((name, one))
-    target = out or Path(f"{engine}.toml")
     target.write_text("\n".join(texts), encoding="utf-8")
     unmapped = len(table.unmapped)
     if json:
@@ -95,6 +97,14 @@ def _table(
     if unmapped:
         typer.echo(f"{unmapped} of {len(table.rows)} rows did not map; `scoville validate {file}` says why.\n")
     typer.echo(f"Written: {target}. Use it: scoville simulate ... --facts {target} --engine {found[0][0]}")
+
+
+def _check_target(path: Path) -> None:
+    """Raises MeasurementError where no file of facts can be written."""
+    if path.suffix != ".toml" or path.is_dir():
+        raise MeasurementError(f"--out: '{path}' is no file of facts; expected a name that ends in .toml")
+    if not path.parent.is_dir():
+        raise MeasurementError(f"--out: '{path.parent}' is no folder; make it, or write elsewhere")
 
 
 def _device(device: str, chip: str | None, out: Path, date: str | None, facts: list[Path], json: bool) -> None:
@@ -163,13 +173,14 @@ def _record(name: str, c: Calibration) -> dict[str, Any]:
 
 
 def _show(name: str, c: Calibration) -> None:
+    count = c.correction.rows_count
     print_table(
         ("", "preset", "fitted", "standard error", "unit"),
         [
             (n.name, n.shown(n.usual), *(map(n.shown, (n.value, n.error)) if n.fitted else ("not fitted", "")), n.unit)
             for n in c.numbers
         ],
-        title=f"{name}: {c.family} on {c.accelerator}, {c.correction.rows_count} figures",
+        title=f"{name}: {c.family} on {c.accelerator}, {count} figure{'s' if count > 1 else ''}",
     )  # fmt: skip
     typer.echo("")
     rows: list[Sequence[str | float]] = [

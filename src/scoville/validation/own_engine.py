@@ -128,8 +128,9 @@ def _warnings(found: Correction, numbers: tuple[Number, ...]) -> tuple[str, ...]
     fitted = [n for n in numbers if n.fitted]
     said = []
     if found.rows_count < ROWS_PER_NUMBER * len(fitted):
+        rows = "1 row counts" if found.rows_count == 1 else f"{found.rows_count} rows count"
         said.append(
-            f"{found.rows_count} rows count for {len(fitted)} numbers; measure at least "
+            f"{rows} for {len(fitted)} numbers; measure at least "
             f"{ROWS_PER_NUMBER * len(fitted)}, with few and many in flight, before you rely on them"
         )
     loose = [n.name for n in fitted if not n.determined]
@@ -141,15 +142,20 @@ def _warnings(found: Correction, numbers: tuple[Number, ...]) -> tuple[str, ...]
     return tuple(said)
 
 
-def engine_toml(name: str, of: Calibration, facts: Facts, source: str, as_of: str) -> str:
-    """The facts of an engine called `name`: those of its family, and the fitted numbers with a range of 90 %.
-
-    Raises FactError where the name is taken or is no key of TOML.
-    """
+def check_name(name: str, facts: Facts) -> None:
+    """Raises FactError where the name is taken or is no key of TOML."""
     if not name or not all(c.isascii() and (c.isalnum() or c in "-_") for c in name):
         raise FactError(f"--engine: '{name}' is no name of an engine; expected letters, digits, '-' and '_'")
     if {name, f"engine-{name}"} & set(facts.subjects()):
         raise FactError(f"--engine: '{name}' is the name of a subject of the facts already; choose another")
+
+
+def engine_toml(name: str, of: Calibration, facts: Facts, source: str, as_of: str) -> str:
+    """The facts of an engine called `name`: those of its family, and the fitted numbers with a range of 90 %.
+
+    Raises FactError as `check_name` does.
+    """
+    check_name(name, facts)
     subject = f"engine-{of.family}"
     if subject not in facts.subjects():
         subject = of.family

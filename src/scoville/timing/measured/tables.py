@@ -39,7 +39,10 @@ def frame(name: str) -> pl.DataFrame:
     path = Path(folder) / f"{name}.parquet"
     if not path.is_file():
         return bundled
-    own = pl.read_parquet(path)
+    try:
+        own = pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError):
+        raise DeploymentError(f"{OPERATORS}: {path} cannot be read as Parquet; measure anew") from None
     if own.schema != bundled.schema:
         raise DeploymentError(f"{OPERATORS}: {path} has other columns than this version reads; measure anew")
     return pl.concat([bundled.join(own, on=[c for c in _KEY if c in own.columns], how="anti"), own])
