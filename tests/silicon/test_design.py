@@ -27,6 +27,7 @@ kind = "hbm3"
 stacks = 2
 [io]
 scale_up = "100 GB/s"
+scale_up_domain = 4
 [package]
 kind = "cowos-s"
 power_cap = "200 W"
@@ -44,7 +45,7 @@ def test_a_file_is_read_in_si_units_and_named_after_itself(tmp_path: Path) -> No
     assert (design.id, design.name, design.process, design.memory) == ("small", "small", "n5", "hbm3")
     assert design.clock_count_per_s == 1.5e9
     assert design.sram_per_slice_bytes == 2**20
-    assert (design.scale_up_bytes_per_s, design.scale_up_domain_count, design.power_cap_w) == (1e11, 1, 200)
+    assert (design.scale_up_bytes_per_s, design.scale_up_domain_count, design.power_cap_w) == (1e11, 4, 200)
 
 
 def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
@@ -84,6 +85,13 @@ def test_the_wider_operand_decides() -> None:
         ('kind = "hbm3"', 'kind = "none"', "memory.stacks is 2 with kind 'none'"),
         ('power_cap = "200 W"', 'power_cap = "0 W"', "package.power_cap is '0 W'; expected"),
         ("[package]", "[package", "is not valid TOML"),
+        ("slices = 8", "slices = true", "compute.slices is True; expected a valid integer"),
+        ("slices = 8", 'slices = "8"', "compute.slices is '8'; expected a valid integer"),
+        ("fp8 = 0.25", "fp8 = inf", "compute.rates.fp8 is inf; expected a finite number"),
+        ('clock = "1.5 GHz"', 'clock = "1e300 GHz"', "compute.clock is '1e300 GHz'; expected a finite number"),
+        ("{ fp4 = 1.0, fp8 = 0.25 }", "{}", "compute.rates is empty"),
+        ('name = "small"', 'name = " "', "name is empty"),
+        ("scale_up_domain = 4\n", "", "io.scale_up_domain is 1 with a scale_up link; expected how many chips"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_refused_with_file_field_and_remedy(tmp_path: Path, old: str, new: str, words: str) -> None:

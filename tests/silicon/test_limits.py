@@ -69,6 +69,18 @@ def test_links_beyond_the_edge(facts: Facts) -> None:
     assert "the links need" in said and "short sides of the compute die" in said
 
 
+def test_hbm_on_an_organic_substrate(facts: Facts) -> None:
+    said = refusal(replace(read_design("h100"), package="organic"), facts)
+    assert "the memory 'hbm3' has more wires than the package 'organic' carries; expected cowos-s" in said
+
+
+def test_the_block_named_is_one_that_can_be_changed(facts: Facts) -> None:
+    said = refusal(replace(read_design("jalapeno"), slices_count=130.0, power_cap_w=3000.0), facts)
+    assert "matrix units take the most" in said, "the share over all blocks is no block"
+    said = refusal(replace(read_design("jalapeno"), fabric_bandwidth_per_slice_bytes_per_s=9e12), facts)
+    assert "fabric takes the most" in said
+
+
 def test_no_memory_at_all(facts: Facts) -> None:
     assert "memory.stacks is 0; expected stacks of a kind" in refusal(
         replace(read_design("h100"), stacks_count=0.0), facts

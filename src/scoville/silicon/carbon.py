@@ -14,7 +14,7 @@ from scoville.facts import Draws, Facts
 from scoville.silicon.area import Area
 from scoville.silicon.cost import DIES, INTERPOSER, IO_DIES, LOST, MEMORY, Prices, UnitCost, drawn, known_process
 from scoville.silicon.cost import stack_bytes as bytes_of_a_stack
-from scoville.silicon.design import Array, Design
+from scoville.silicon.design import Array, Design, needs_interposer
 
 PACKAGING = "packaging"
 _NEEDED = ("gas_emissions", "fab_energy")
@@ -57,7 +57,7 @@ def embodied(
     interposer = unit.interposer_mm2 * per_mm2(_INTERPOSER_PROCESS) / unit.interposer_yield_frac
     memory: float | Array = 0.0
     if design.memory != "none":
-        kind = "hbm_per_gb" if design.memory.startswith("hbm") else "dram_per_gb"
+        kind = "hbm_per_gb" if needs_interposer(design.memory) else "dram_per_gb"
         memory = design.stacks_count * bytes_of_a_stack(design, prices) / 1e9 * of("memory-emissions", kind)
         parts_count = parts_count + design.stacks_count
     on_package = memory if design.package.startswith("cowos") else 0.0

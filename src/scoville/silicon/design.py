@@ -89,11 +89,14 @@ def _quantity(measure: str) -> Callable[[Any], float]:
     return read
 
 
-_Hertz = Annotated[float, BeforeValidator(_quantity("count_per_s")), Field(gt=0)]
-_Bytes = Annotated[float, BeforeValidator(_quantity("bytes")), Field(ge=0)]
-_Rate = Annotated[float, BeforeValidator(_quantity("bytes_per_s")), Field(ge=0)]
-_Some = Annotated[float, BeforeValidator(_quantity("bytes_per_s")), Field(gt=0)]
-_Watts = Annotated[float, BeforeValidator(_quantity("w")), Field(gt=0)]
+_Hertz = Annotated[float, BeforeValidator(_quantity("count_per_s")), Field(gt=0, allow_inf_nan=False)]
+_Bytes = Annotated[float, BeforeValidator(_quantity("bytes")), Field(ge=0, allow_inf_nan=False)]
+_Rate = Annotated[float, BeforeValidator(_quantity("bytes_per_s")), Field(ge=0, allow_inf_nan=False)]
+_Some = Annotated[float, BeforeValidator(_quantity("bytes_per_s")), Field(gt=0, allow_inf_nan=False)]
+_Watts = Annotated[float, BeforeValidator(_quantity("w")), Field(gt=0, allow_inf_nan=False)]
+_Products = Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)]
+_None = Annotated[int, Field(ge=0, strict=True)]
+_One = Annotated[int, Field(ge=1, strict=True)]
 
 
 class _Table(BaseModel):
@@ -104,16 +107,16 @@ class ComputeTable(_Table):
     """[compute]: what stands on one compute die, and how many of those a package has."""
 
     process: str
-    dies: int = Field(default=1, ge=1)
+    dies: _One = 1
     clock: _Hertz
-    slices: int = Field(ge=1)
-    spare_slices: int = Field(default=0, ge=0)
-    arrays_per_slice: int = Field(ge=1)
-    spare_arrays_per_slice: int = Field(default=0, ge=0)
-    array_rows: int = Field(ge=1)
-    array_columns: int = Field(ge=1)
-    rates: dict[str, Annotated[float, Field(gt=0)]] = Field(min_length=1)
-    vector_lanes_per_slice: int = Field(ge=0)
+    slices: _One
+    spare_slices: _None = 0
+    arrays_per_slice: _One
+    spare_arrays_per_slice: _None = 0
+    array_rows: _One
+    array_columns: _One
+    rates: dict[str, _Products]
+    vector_lanes_per_slice: _None
     sram_per_slice: _Bytes
     sram_bandwidth_per_slice: _Some | None = None
     fabric_bandwidth_per_slice: _Some | None = None
@@ -124,7 +127,7 @@ class MemoryTable(_Table):
     """[memory]: which kind beside the dies and how many stacks a package; "none" for SRAM alone."""
 
     kind: str
-    stacks: int = Field(default=0, ge=0)
+    stacks: _None = 0
     capacity_per_stack: _Bytes = 0.0
     bandwidth_per_stack: _Rate = 0.0
 
@@ -133,9 +136,9 @@ class IoTable(_Table):
     """[io]: links per package and direction, on dies of their own where `process` is given."""
 
     process: str = ""
-    dies: int = Field(default=1, ge=1)
+    dies: _One = 1
     scale_up: _Rate = 0.0
-    scale_up_domain: int = Field(default=1, ge=1)
+    scale_up_domain: _One = 1
     scale_out: _Rate = 0.0
     host: _Rate = 0.0
 
@@ -150,7 +153,7 @@ class PackageTable(_Table):
 class DesignFile(_Table):
     """A whole design file."""
 
-    name: str = Field(min_length=1)
+    name: str
     compute: ComputeTable
     memory: MemoryTable
     io: IoTable
@@ -212,6 +215,10 @@ def _reason(error: ValidationError) -> str:
 
 def _design(file: DesignFile, label: str, id: str) -> Design:
     c, m, io, p = file.compute, file.memory, file.io, file.package
+    if not file.name.strip():
+        raise DesignError(f"{label}: name is empty; expected what the chip is called")
+    if not c.rates:
+        raise DesignError(f"{label}: compute.rates is empty; expected formats such as {{ fp8 = 1.0 }}")
     for key in c.rates:
         if compute_formats(f"compute_{key}") is None:
             formats = [*WIDTH_BYTES, "fp4_fp8", "fp4_bf16", "int4_bf16"]
@@ -225,6 +232,11 @@ def _design(file: DesignFile, label: str, id: str) -> Design:
         raise DesignError(f"{label}: package.kind is '{p.kind}'; {nearest(p.kind, PACKAGES)}")
     if m.kind == "none" and m.stacks:
         raise DesignError(f"{label}: memory.stacks is {m.stacks} with kind 'none'; expected 0 stacks or a kind")
+    if io.scale_up and io.scale_up_domain < 2:
+        raise DesignError(
+            f"{label}: io.scale_up_domain is {io.scale_up_domain} with a scale_up link; expected how many chips it "
+            "joins, 2 or more"
+        )
     feed = c.sram_bandwidth_per_slice or _feed_bytes_per_s(c)
     return Design(
         id=id,
@@ -257,6 +269,11 @@ def _design(file: DesignFile, label: str, id: str) -> Design:
         stack_bytes=m.capacity_per_stack,
         stack_bytes_per_s=m.bandwidth_per_stack,
     )
+
+
+def needs_interposer(memory: str) -> bool:
+    """Whether a kind of memory has more wires than an organic substrate carries: all HBM (1,024 or 2,048 a stack)."""
+    return memory.startswith("hbm")
 
 
 def width_bytes(pair: str) -> float:

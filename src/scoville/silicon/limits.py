@@ -1,4 +1,4 @@
-"""What a design may not break: memory at all, the reticle, the die's edge, the power cap.
+"""What a design may not break: memory that it reaches, the reticle, the die's edge, the power cap.
 
 `excess` says by how much each limit is passed over n designs, `check` refuses one design in words.
 """
@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 from scoville.errors import DesignError
 from scoville.silicon.area import (
     DIE_LINKS,
+    OVERHEAD,
     Area,
     die_link_bytes_per_s,
     die_sides_mm,
     memory_edge_mm,
     outside_bytes_per_s,
 )
-from scoville.silicon.design import Array, Design
-from scoville.silicon.power import Power
+from scoville.silicon.design import Array, Design, needs_interposer
+from scoville.silicon.power import CLOCKS, Power
 from scoville.silicon.technology import Technology
 
 MEMORY, RETICLE, IO_RETICLE = "memory", "reticle", "I/O die's reticle"
@@ -28,7 +29,7 @@ MEMORY_EDGE, LINK_EDGE, CAP = "edge for memory PHYs", "edge for links", "power c
 
 
 def excess(design: Design, area: Area, power: Power, technology: Technology) -> Mapping[str, float | Array]:
-    """By limit, how much a design is over it (mm2, mm, W; dies without any memory: 1), 0 or less where it fits.
+    """By limit, how much a design is over it (mm2, mm, W; without memory that the dies reach: 1), 0 or less where it fits.
 
     Memory PHYs stand along the two long sides of a compute die, half on each, which may be drawn out for them; links,
     and PHYs to other dies, along the short ones. A TDP counts as over the cap once it is so by more than the model's
@@ -43,7 +44,7 @@ def excess(design: Design, area: Area, power: Power, technology: Technology) -> 
     if design.memory == "none":
         without = (design.slices_count * design.sram_per_slice_bytes + design.sram_shared_bytes) <= 0
     else:
-        without = np.asarray(design.stacks_count) <= 0
+        without = (np.asarray(design.stacks_count) <= 0) | _unreachable(design)
     missing: float | Array = np.asarray(without, dtype=np.float64)
     return {
         MEMORY: missing,
@@ -70,6 +71,11 @@ def check(design: Design, area: Area, power: Power, technology: Technology) -> N
     over = {name: float(np.asarray(by)) for name, by in excess(design, area, power, t).items()}
     field = f"{t.reticle_width_mm:g} x {t.reticle_height_mm:g} mm"
     if over[MEMORY] > 0:
+        if design.memory != "none" and _unreachable(design) and float(np.asarray(design.stacks_count)) > 0:
+            raise DesignError(
+                f"{design.id}: the memory '{design.memory}' has more wires than the package '{design.package}' "
+                "carries; expected cowos-s or cowos-l, or lpddr5x or gddr6"
+            )
         what = "memory.kind is 'none' and there is no SRAM" if design.memory == "none" else "memory.stacks is 0"
         raise DesignError(f"{design.id}: a chip without memory: {what}; expected stacks of a kind, or SRAM")
     if over[RETICLE] > 0:
@@ -104,6 +110,12 @@ def check(design: Design, area: Area, power: Power, technology: Technology) -> N
         )
 
 
+def _unreachable(design: Design) -> bool:
+    return needs_interposer(design.memory) and not design.package.startswith("cowos")
+
+
 def _largest(blocks: Mapping[str, float | Array], unit: str) -> str:
-    name = max(blocks, key=lambda block: float(np.asarray(blocks[block])))
-    return f"{name} take the most, {float(np.asarray(blocks[name])):,.0f} {unit}"
+    """What a designer can change that takes the most: a block, not the share that lies on all of them."""
+    own = {name: float(np.asarray(value)) for name, value in blocks.items() if name not in (OVERHEAD, CLOCKS)}
+    name = max(own, key=own.__getitem__)
+    return f"{name} {'take' if name.endswith('s') else 'takes'} the most, {own[name]:,.0f} {unit}"

@@ -74,9 +74,9 @@ def technology(design: Design, facts: Facts, draws: Draws | None = None) -> Tech
 
     Raises DesignError for a process or memory that nothing is known of, FactError for a figure that is missing.
     """
-    process = _known(design.process, "process", facts)
-    io = _known(design.io_process, "process", facts) if design.io_process else process
-    stack = _known(design.memory, "memory", facts) if design.memory != "none" else ""
+    process = _known(design.process, "process", facts, f"{design.id}: compute.process")
+    io = _known(design.io_process, "process", facts, f"{design.id}: io.process") if design.io_process else process
+    stack = _known(design.memory, "memory", facts, f"{design.id}: memory.kind") if design.memory != "none" else ""
 
     def of(subject: str, name: str) -> float | Array:
         fact = facts.get(subject, name)
@@ -134,12 +134,12 @@ def technology(design: Design, facts: Facts, draws: Draws | None = None) -> Tech
     )
 
 
-def _known(word: str, kind: str, facts: Facts) -> str:
+def _known(word: str, kind: str, facts: Facts, field: str) -> str:
     """The subject of a process or memory kind. Raises DesignError naming those that areas are known of."""
     subjects = facts.subjects("process" if kind == "process" else "memory")
     asked = NEEDED if kind == "process" else ("phy_area",)
     known = [s for s in subjects if all(facts.find(s, name) for name in asked)]
     if f"{kind}-{word}" not in known:
         words = [s.removeprefix(f"{kind}-") for s in known]
-        raise DesignError(f"the {kind} '{word}' is unknown; {nearest(word, words)}")
+        raise DesignError(f"{field}: the {kind} '{word}' is unknown; {nearest(word, words)}")
     return f"{kind}-{word}"
