@@ -14,7 +14,7 @@ STUDIES = Path(__file__).parent.parent / "studies"
 
 def rows() -> Iterable[tuple[str, str, str, bool]]:
     """One row per bundled study: wall time of the whole command, below 10 s."""
-    for study in (path for path in sorted(STUDIES.glob("*.toml")) if "[traffic]" in path.read_text("utf-8")):
+    for study in (path for path in sorted(STUDIES.glob("*.toml")) if "[accelerators]" in path.read_text("utf-8")):
         with tempfile.TemporaryDirectory() as folder:
             command = [sys.executable, "-c", "from scoville.cli import main; main()"]
             start = time.perf_counter()

@@ -17,7 +17,7 @@ from scoville.study.drivers import RecordedDraws, drivers, ranks
 
 Ask = Callable[..., Answer]
 SHIPPED = sorted((Path(__file__).resolve().parents[2] / "studies").glob("*.toml"))
-STUDIES = [path for path in SHIPPED if "[traffic]" in path.read_text("utf-8")]  # other questions have other tables
+STUDIES = [path for path in SHIPPED if "[accelerators]" in path.read_text("utf-8")]  # other questions have other tables
 EIGHT = {"h100-sxm", "h200-sxm", "b200-sxm", "gb300-nvl72", "mi355x", "tpu-v7", "vr200-nvl72", "jalapeno"}
 
 
