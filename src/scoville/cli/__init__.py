@@ -21,6 +21,7 @@ from scoville.cli import (
     design,
     facts,
     model,
+    own,
     predict,
     simulate,
     study,
@@ -92,6 +93,7 @@ app.command(short_help="Which chip would serve your traffic cheapest: a search o
 app.command(short_help="What a chip's design comes to: rates, area, power, yield, cost, dates, and a drawing")(
     chip.chip
 )
+app.command(short_help="Rent, buy or build over years: present value, break-even, regret, who gets the margin")(own.own)
 app.command(short_help="Published claims about a chip, beside what the model gives")(claims.claims)
 app.command(short_help="A company by year: what its own chips save under which claim, and what decides")(
     company.company

@@ -17,7 +17,7 @@ from scoville.silicon.program import DESIGN, IP, MASKS, RESPINS, SOFTWARE, VERIF
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Risks:
-    """What happens beyond the plan, each (n,): a further delay, the share of the claim, whether it is stopped (0 or 1)."""
+    """What happens beyond the plan, (n,) each: a further delay, the share of the claim, whether stopped (0 or 1)."""
 
     delay_s: Array
     claim_frac: Array
@@ -43,10 +43,12 @@ class Schedule:
 
 
 def schedule(
-    plan: Program, risks: Risks, quarters: int, *, successor_usd: Array | None = None, successor_count: float = np.inf
-) -> Schedule:
-    """A programme that begins with the study, by quarter.
+    plan: Program, risks: Risks, quarters: int, *, begun_count: float = 0.0, successor_usd: Array | None = None,
+    successor_count: float = np.inf,
+) -> Schedule:  # fmt: skip
+    """A programme by quarter of the study, from whose start its dates count.
 
+    It began `begun_count` quarters after the start, or before it (below 0): what it has paid by then is not in it.
     Design, IP and verification are paid evenly up to tape-out, software from the first RTL to volume, masks at
     tape-out, respins evenly from first silicon to volume. A further delay moves volume. A stopped
     programme pays until its first silicon. A successor (`successor_usd` each, every `successor_count` quarters after
@@ -62,12 +64,12 @@ def schedule(
 
     rtl, tape_out, silicon = at(plan.rtl_s), at(plan.tape_out_s), at(plan.silicon_s)
     volume = at(plan.volume_s) + risks.delay_s / QUARTER_S
-    zero = np.zeros(n)
+    begun = np.full(n, begun_count)
     nre = sum(
         (
             part(name)[:, None] * spread(begin, end, quarters)
             for name, begin, end in (
-                (DESIGN, zero, tape_out), (IP, zero, tape_out), (VERIFICATION, zero, tape_out),
+                (DESIGN, begun, tape_out), (IP, begun, tape_out), (VERIFICATION, begun, tape_out),
                 (SOFTWARE, rtl, volume), (MASKS, tape_out, tape_out), (RESPINS, silicon, volume),
             )
         ),

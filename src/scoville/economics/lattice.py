@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -93,17 +93,17 @@ def staged(
     """What a programme is worth whose result is worth `value_usd` today and is had with the last payment.
 
     `stages` in order of time. Free to wait, it may begin at any step of the first `wait_s` or never; all dates then
-    move with the beginning, and the value yields nothing to who waits (`yield_frac` of its walk is lost). Steps are
-    whole: dates are rounded to one. Raises ValueError for stages out of order, or none.
+    move with the beginning, and who waits loses the walk's `yield_frac` of the value a year. Steps are whole: dates are
+    rounded to one. Raises ValueError for stages out of order, or none.
     """
     times = [s.after_s for s in stages]
     if not stages or times != sorted(times) or times[0] < 0 or value_usd < 0 or wait_s < 0:
         raise ValueError("a staged decision needs payments in order of time, a value >= 0 and a wait >= 0")
     step_s = YEAR_S / steps_per_year
     at = [round(t / step_s) for t in times]
-    up, rise, keep = _step(walk, 1 / steps_per_year)
+    up, rise, keep = _step(replace(walk, yield_frac=0.0), 1 / steps_per_year)
+    waiting = _step(walk, 1 / steps_per_year)[1]
     paid = sum(s.cost_usd * keep**k for s, k in zip(stages, at, strict=True))
-    had = value_usd * math.exp(-walk.yield_frac * at[-1] / steps_per_year)
 
     def begun(start_usd: Array) -> Array:
         """The programme's worth to who begins at these values and may stop."""
@@ -113,9 +113,9 @@ def staged(
     waits = round(wait_s / step_s)
     worth = np.maximum(begun(_values(value_usd, up, waits)), 0.0)
     for step in range(waits - 1, -1, -1):
-        worth = keep * (rise * worth[1:] + (1 - rise) * worth[:-1])
+        worth = keep * (waiting * worth[1:] + (1 - waiting) * worth[:-1])
         worth = np.maximum(worth, begun(_values(value_usd, up, step)))
-    return Staged(committed_usd=had - paid, stopping_usd=now, waiting_usd=float(max(worth[0], 0.0)))
+    return Staged(committed_usd=value_usd - paid, stopping_usd=now, waiting_usd=float(max(worth[0], 0.0)))
 
 
 def _compound(

@@ -144,7 +144,8 @@ _OF_SITES = {
     **dict.fromkeys(("ownership.*_chance", "ownership.own_resale", "ownership.spares"), SHARE),
     **dict.fromkeys(("ownership.tax_rate", "ownership.vendor_response"), LESS_THAN_ALL),
     "ownership.porting_start": PART,
-    **dict.fromkeys(("ownership.*_path", "ownership.*_life", "ownership.generation_*", "ownership.claim_share"), POSITIVE),
+    **dict.fromkeys(("ownership.*_path", "ownership.*_life", "ownership.generation_*"), POSITIVE),
+    "ownership.claim_share": POSITIVE,
     "pue": ONE_OR_MORE,
 }
 # By category or subject, then by both names; the first pattern that fits counts, and else the fact is not negative.
