@@ -19,6 +19,7 @@ YEAR_S = 365 * 86400.0
 QUARTER_S = YEAR_S / PER_YEAR
 _HIGHEST_RATE = 100.0  # 10,000 % a year
 _LOWEST_RATE = -0.999
+_HALVINGS = 60
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,8 +78,6 @@ def irr(flows_usd: ArrayLike) -> tuple[float, ...]:
     whether the investment pays, NPV does. Roots are bracketed on a fine grid of discount factors, so two closer than a
     thousandth of its logarithmic span may be missed, always in pairs.
     """
-    from scipy.optimize import brentq
-
     flows = np.asarray(flows_usd, dtype=np.float64)
     if flows.ndim != 1:
         raise ValueError("irr takes one row of flows")
@@ -92,7 +91,11 @@ def irr(flows_usd: ArrayLike) -> tuple[float, ...]:
     values = (flows * np.exp(powers - powers.max(axis=1, keepdims=True))).sum(axis=1)
     found = [float(g) - 1 for g, v in zip(grid, values, strict=True) if v == 0]
     for k in np.flatnonzero(values[:-1] * values[1:] < 0):
-        found.append(float(brentq(lambda g: float(npv(flows, g - 1)), grid[k], grid[k + 1], xtol=1e-13)) - 1)
+        low, high, rising = float(grid[k]), float(grid[k + 1]), values[k] < 0
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            low, high = (middle, high) if (float(npv(flows, middle - 1)) < 0) == rising else (low, middle)
+        found.append((low + high) / 2 - 1)
     return tuple(sorted(found))
 
 

@@ -17,7 +17,7 @@ from scoville.facts import Draws, Facts, Range
 from scoville.study.own_answer import BreakEven, Chip, Choice, Line, OptionRow, OwnAnswer, Regret
 from scoville.study.own_capacity import Capacity, capacities
 from scoville.study.own_model import AS_PLANNED, OwnModel
-from scoville.study.own_question import OwnFile
+from scoville.study.own_question import OwnFile, ScenarioTable
 from scoville.study.own_receivers import receivers
 from scoville.study.own_words import assumptions, dates, findings
 
@@ -213,9 +213,11 @@ def _halved(f: Callable[[float], float], low: float, high: float, *, rising: boo
 
 
 def _regret(model: OwnModel) -> tuple[tuple[Regret, ...], str]:
-    """Each scenario on central values; the option of least regret is the one whose worst is smallest."""
+    """Each scenario on central values, with a chip's vendor's answer; least regret is the smallest worst."""
     rows = []
-    for scenario in (AS_PLANNED, *model.file.question.scenario):
+    answered = 1 - float(model.fact("vendor_response")[0])
+    response = ScenarioTable(name=f"vendor answers with {1 - answered:.0%} off", merchant_price=answered)
+    for scenario in (AS_PLANNED, *((response,) if model.built else ()), *model.file.question.scenario):
         worth = {name: float(model.npv_usd(o)[0]) for name, o in model.options(scenario).items()}
         best = max(worth, key=lambda n: worth[n])
         rows.append(Regret(scenario.name, tuple(worth.values()), tuple(worth[best] - v for v in worth.values()), best))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from scoville.study.own_question import OwnFile
 
 Array = NDArray[np.float64]
 _SAMPLES = 300
-_P90 = 1.2815515655446004  # of the standard normal distribution
+_P90 = NormalDist().inv_cdf(0.9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +33,8 @@ class Capacity:
 
     def sample(self, draws: Draws) -> Array:
         """(n,), on both sides lognormal through P10, the centre and P90; the same quantile for a chip everywhere."""
-        from scipy.special import ndtri
-
-        z = ndtri(np.clip(draws.uniform(f"capacity-{self.chip}"), 1e-6, 1 - 1e-6)) / _P90
+        quantiles = np.clip(draws.uniform(f"capacity-{self.chip}"), 1e-6, 1 - 1e-6)
+        z = np.array([NormalDist().inv_cdf(u) for u in quantiles]) / _P90
         c = self.central_tokens_per_s
         sides = np.where(z < 0, np.log(c / self.p10_tokens_per_s), np.log(self.p90_tokens_per_s / c))
         return np.asarray(c * np.exp(z * sides))
