@@ -51,11 +51,12 @@ def sentences(
     worth = [m for m in marginals if m.relative_frac is not None and m.more_mm2 is not None]
     if worth:
         top, gain = worth[0], -(worth[0].relative_frac or 0.0)
+        around = f"Around {best.name}, the sweep's cheapest,"
         found.append(
-            f"Around the optimum the next mm2 is best given to {top.block}: 1 % more silicon there saves "
+            f"{around} the next mm2 is best given to {top.block}: 1 % more silicon there saves "
             f"{gain * 100:.2g} % a token"
             if gain > 0
-            else "Around the optimum no block's next mm2 pays: each costs more than it saves"
+            else f"{around} no block's next mm2 pays: each costs more than it saves"
         )
     names = {s.name for s in space.serve}
     own = [r for r in regrets if r.made_for in names and r.made_for != r.serve]
@@ -96,11 +97,15 @@ def approximations(space: Space) -> tuple[str, ...]:
         "cost at the highest load under the targets with every chip busy; only batches and mappings of the space.",
         nre,
         "Prices: the designed chip pays the same owner's terms as bought ones, and the margin of its seller; "
-        f"all of {space.terms.vintage}.",
+        f"all of {space.terms.vintage}. What a bought chip cost to develop is in its price.",
+        f"Time: a design begun in {space.start} reaches volume years later; it stands beside chips and prices of "
+        f"{space.terms.vintage}, not beside those that will be sold then.",
         "When prices move: the designs that the sweep kept and, step by step, their neighbours; not the whole space.",
         "What a mm2 buys: one step of each block either way, mapping and batch chosen anew, batches a hundredth apart.",
         "Finalists: one replica of many, so requests come at random moments; an engine like vLLM; designed chips are "
         "timed by their arrays, bought ones by their kernels where these were measured.",
+        "Energy: the sweep's is from each design's own blocks; a replay's takes the same joules per FLOP and byte, and "
+        "the same share of TDP at rest, for designed and bought chips alike, so the two may differ twofold.",
         *APPROXIMATIONS,
         *(several if len(space.serve) > 1 else ()),
     )

@@ -202,7 +202,7 @@ def marginals(answer: Answer) -> Sheet:
         name = f"{m.block} ({m.forbidden})" if m.forbidden else m.block
         rows.append(Row(name, tuple(Cell(c) for c in cells)))
     below = ("Costs of the mix by the sweep, mapping and batch chosen anew; less is better.",)
-    return Sheet("What each mm2 buys", "", "block", heads, tuple(rows), below)
+    return Sheet("What each mm2 buys", f"around {_swept(answer)}", "block", heads, tuple(rows), below)
 
 
 def parameters(answer: Answer) -> Sheet:
@@ -225,7 +225,7 @@ def parameters(answer: Answer) -> Sheet:
 def shifts(answer: Answer) -> Sheet:
     """How the optimum moves with prices and volume."""
     heads = (
-        Head("", "times"), Head("", "this design", "USD/Mtok"), Head("", "the optimum then", "USD/Mtok"),
+        Head("", "times"), Head("", answer.best.name, "USD/Mtok"), Head("", "the optimum then", "USD/Mtok"),
         Head("", "and differs in", numeric=False),
     )  # fmt: skip
     rows = tuple(
@@ -240,7 +240,12 @@ def shifts(answer: Answer) -> Sheet:
         )
         for s in answer.shifts
     )
-    return Sheet("The optimum under other prices", "", "what changes", heads, rows)
+    return Sheet("The optimum under other prices", f"beside {_swept(answer)}", "what changes", heads, rows)
+
+
+def _swept(answer: Answer) -> str:
+    """The sweep's cheapest design, which need not be the simulator's."""
+    return f"{answer.best.name}, the cheapest by the sweep"
 
 
 def regrets(answer: Answer) -> Sheet:
