@@ -96,7 +96,8 @@ def approximations(space: Space) -> tuple[str, ...]:
         "Sweep: a design's step by the closed form of the systolic timer, latencies by the steady state's formulas, "
         "cost at the highest load under the targets with every chip busy; only batches and mappings of the space.",
         nre,
-        "Prices: the designed chip pays the same owner's terms as bought ones, and the margin of its seller; "
+        "Prices: the designed chip pays the same owner's terms as bought ones, but its bill and its seller's margin in "
+        "full, where a large owner gets bought ones below their street price; "
         f"all of {space.terms.vintage}. What a bought chip cost to develop is in its price.",
         f"Time: a design begun in {space.start} reaches volume years later; it stands beside chips and prices of "
         f"{space.terms.vintage}, not beside those that will be sold then.",
