@@ -49,9 +49,9 @@ def test_a_folder_holds_the_answer_and_its_charts(study: Path, tmp_path: Path) -
     folder = tmp_path / "out"
     done = CliRunner().invoke(app, ["company", str(study), "--out", str(folder)])
     assert done.exit_code == 0, done.output
-    assert f"5 charts in {folder}/charts" in done.output
+    assert f"6 charts in {folder}/charts" in done.output
     assert {p.name for p in folder.glob("charts/*.png")} == {
-        "revenue.png", "inference.png", "result.png", "saving.png", "decides.png",
+        "revenue.png", "inference.png", "result.png", "saving.png", "share.png", "decides.png",
     }  # fmt: skip
     assert json.loads((folder / "company.json").read_text("utf-8"))["title"].startswith("A frontier laboratory")
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from scoville.claims import Line
 from scoville.errors import StudyError
 from scoville.facts import Facts, Range, load
 from scoville.study.company import _from_range, company
@@ -217,6 +220,29 @@ def test_what_cannot_be_is_refused_in_one_sentence(tmp_path: Path, facts: Facts,
     with pytest.raises(StudyError, match=re.escape(words)) as refused:
         changed(tmp_path, facts, (pattern, line))
     assert "lab.toml" in str(refused.value)
+
+
+def test_shares_of_all_products_add_up_in_every_sample(tmp_path: Path, facts: Facts) -> None:
+    rest = (
+        'tokens = "4e9 tokens/min"\nshare_first = { value = "30 %", low = "20 %", high = "40 %" }\nshare_last = "50 %"'
+    )
+    found = changed(tmp_path, facts, (r"^tokens = .*$", rest))
+    for case in ("central", "p10"):
+        assert getattr(found.fan("revenue"), case)[0] == pytest.approx(13.07 * B)
+    parts = [found.fan(f"{p}: revenue") for p in ("Consumer", "Enterprise and API")]
+    assert parts[0].p10[0] + parts[1].p90[0] == pytest.approx(13.07 * B), "what one has less, the other has more"
+
+
+def test_the_modelled_ratio_is_one_more_claim(facts: Facts, monkeypatch: pytest.MonkeyPatch) -> None:
+    ratio = Line("ratio to GB300 NVL72, owned", "x", "frac", None, Range(0.5, 0.7, 0.9, "frac"))
+    found = SimpleNamespace(lines=(Line("Jalapeño, owned", "USD/Mtok", "usd_per_token"), ratio))
+    monkeypatch.setattr(import_module("scoville.claims.audit"), "audited", lambda claim, bench: found)
+    answer = company(SHIPPED, facts, modelled=True)
+    last = answer.claims[-1]
+    assert last.name == "modelled cost against GB300 NVL72, owned"
+    assert (last.ratio.p10, last.ratio.central, last.ratio.p90) == pytest.approx((0.5, 0.7, 0.9), abs=0.01)
+    assert "docs/claims.md" in last.said
+    assert len(answer.claims) == 5
 
 
 def test_a_file_that_is_none_is_refused(tmp_path: Path, facts: Facts) -> None:

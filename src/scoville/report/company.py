@@ -67,7 +67,7 @@ def parts(answer: CompanyAnswer) -> list[RenderableType]:
         shown += ["", _head(title, measure), _by_year(answer, [(n, answer.fan(n), unit) for n in names])]
     shown += ["", _head("Products", ""), _by_year(answer, _products(answer))]
     shown += ["", _head("What the chip saves", "USD, billions"), _savings(answer)]
-    shown += ["", _head(f"Saving in {answer.years[-1]} by share of inference, no chip idle", "USD, billions"),
+    shown += ["", _head("Saving by share of inference on own chips, none idle", "P50, USD, billions"),
               _by_share(answer)]  # fmt: skip
     shown += ["", _head("Beside published figures", ""), _checks(answer)]
     shown += ["", _head("What decides", f"operating result of {answer.years[-1]}, USD, billions"),
@@ -164,9 +164,11 @@ def _needed(c: ClaimOutcome) -> str:
 
 
 def _by_share(answer: CompanyAnswer) -> Table:
-    made = _empty("claim", [wording.percent(s.share_frac) for s in answer.claims[0].by_share])
+    made = _empty("claim", ["share", *(str(year) for year in answer.years)])
     for c in answer.claims:
-        made.add_row(c.name, *(_cell(s.saving, -1, "BUSD") for s in c.by_share))
+        for k, at in enumerate(c.by_share):
+            saved = (_number(to_unit(x, "usd", "BUSD")) for x in at.saving.p50)
+            made.add_row("" if k else c.name, wording.percent(at.share_frac), *saved)
     return made
 
 

@@ -43,7 +43,7 @@ ASSUMPTIONS = (
     "Everything is conditional on the reported plan: revenue grows at one rate to its target, compute at the rate at "
     "which it adds up to the plan. The known year is taken as reported.",
     "Cost of revenue is taken as the compute of inference. Compute is an expense of its year. The plan's compute is "
-    "priced as bought; if it already counts on the chip, the result with the chip is the one shown without.",
+    "priced as bought; if it already counts on the chip, the result with the chip is about the one shown without.",
     "Taxes, interest, stock and items of fair value are not in it: operating result only.",
     "A claim's ratio is applied to the inference that it displaces as though the claim's own baseline were what is "
     "bought otherwise. Chips in service beyond what inference can use are idle and paid for.",
@@ -112,8 +112,8 @@ def company(
 def _run(file: CompanyFile, facts: Facts, draws: Draws, extra: dict[str, Range]) -> _Run:
     def of(name: str) -> Array:
         fact = file.figures[name]
-        known = name.startswith("first_year.") and fact.range_is_default
-        return np.full(draws.n, fact.number) if known else draws.sample(fact)
+        fixed = name.startswith("first_year.") and fact.range_is_default  # the known year is as reported
+        return np.full(draws.n, fact.number) if fixed else draws.sample(fact)
 
     first = model.FirstYear(
         *(of(f"first_year.{n}") for n in ("revenue", "total_costs", "cost_of_revenue", "research", "training_share"))
@@ -168,13 +168,18 @@ def _added(power_w: Array) -> Array:
 
 
 def _products(file: CompanyFile, years: model.Years, of: Callable[[str], Array]) -> tuple[model.Product, ...]:
-    """Every product; the one without shares has the rest of revenue."""
+    """Every product; the one without shares has the rest of revenue. Where all have shares, drawn ones are scaled so
+    that they add up to all of it in every sample.
+    """
     names = range(1, len(file.products) + 1)
     shares = {
         i: (of(f"product {i}.share_first"), of(f"product {i}.share_last"))
         for i in names
         if f"product {i}.share_first" in file.figures
     }
+    if len(shares) == len(file.products):
+        whole = [sum((s[end] for s in shares.values()), np.zeros(len(years.revenue_usd))) for end in (0, 1)]
+        shares = {i: (s[0] / whole[0], s[1] / whole[1]) for i, s in shares.items()}
     rest = tuple(1 - sum((s[end] for s in shares.values()), np.zeros(len(years.revenue_usd))) for end in (0, 1))
     made = []
     for i in names:
@@ -215,7 +220,7 @@ def _modelled(facts: Facts, progress: Callable[[str], None]) -> dict[str, Range]
 
     found = audited(claim_of(facts, MODELLED), Bench(facts, 400, 1, progress))
     ratios = {line.what: line.modelled for line in found.lines if line.what.startswith("ratio to ") and line.modelled}
-    return {f"modelled, {what.removeprefix('ratio to ')}": r for what, r in list(ratios.items())[:2]}
+    return {f"modelled cost against {what.removeprefix('ratio to ')}": r for what, r in list(ratios.items())[:2]}
 
 
 def _from_range(r: Range, u: Array) -> Array:

@@ -286,18 +286,25 @@ def _agree(file: CompanyFile, tables: _File) -> None:
     if abs(books) > _BOOKS_FRAC * f["first_year.total_costs"]:
         raise clash("[first_year] operating_loss", "total_costs",
                     f"costs less revenue differ from the loss by {show(abs(books), 'usd')}")  # fmt: skip
-    if file.figures["first_year.cost_of_revenue"].high + f["first_year.research"] > f["first_year.total_costs"]:
+    ends = {k: known_range(v) for k, v in file.figures.items() if k.startswith("first_year.")}
+    most = ends["first_year.cost_of_revenue"][1] + ends["first_year.research"][1]
+    if most > ends["first_year.total_costs"][0]:
         raise clash("[first_year] cost_of_revenue + research", "total_costs", "the parts are more than the whole")
-    spent = f["plan.spent"]
-    name = "[plan] spent"
+    spent, name = f["plan.spent"], "[plan] spent"
     if file.counted_from == first:
-        compute = f["first_year.cost_of_revenue"] + f["first_year.research"] * f["first_year.training_share"]
+        training = ends["first_year.research"][1] * ends["first_year.training_share"][1]
+        compute = ends["first_year.cost_of_revenue"][1] + training
         spent, name = max((spent, name), (compute, "the compute of [first_year]"))
-    if f["plan.compute"] <= spent:
+    if file.figures["plan.compute"].low <= spent:
         raise clash(f"[plan] compute = {show(f['plan.compute'], 'usd')}", f"{name} = {show(spent, 'usd')}",
                     "the plan is no more than what is already spent")  # fmt: skip
     _products(file, tables, f, clash)
     _claims(file, tables)
+
+
+def known_range(fact: Fact) -> tuple[float, float]:
+    """Low and high of a figure of the known year: as reported, without the default range of its kind."""
+    return (fact.number, fact.number) if fact.range_is_default else (fact.low, fact.high)
 
 
 def _products(file: CompanyFile, tables: _File, f: dict[str, float], clash: Any) -> None:
@@ -321,6 +328,11 @@ def _products(file: CompanyFile, tables: _File, f: dict[str, float], clash: Any)
             names = [f"{end} of '{n}' ({100 * s:.3g} %)" for s, n in most]
             why = f"shares of revenue add up to {100 * total:.4g} %; expected 100 %, or less with one product the rest"
             raise clash(names[0], names[1] if len(names) > 1 else "the missing rest", why)
+        highest = sum(file.figures[f"product {i}.{end}"].high for i, p in enumerate(tables.product, start=1)
+                      if f"product {i}.{end}" in f)  # fmt: skip
+        if rest and highest >= 1:
+            raise clash(f"{end} of '{given[0][1]}'", f"the rest for '{rest[0]}'",
+                        f"the highest shares add up to {100 * highest:.4g} % and leave nothing")  # fmt: skip
 
 
 def _claims(file: CompanyFile, tables: _File) -> None:

@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 
 _HEIGHT = 300
 _LABEL_PX = 150  # right of the last year, for the names of lines
+_NAMES_PX = 220  # right of the last share, for the names of claims
 _LABEL_CHARACTERS = 32
 _BOUGHT, _OWN = theme.CATEGORY[0], theme.CATEGORY[5]
 
 
 def charts(answer: CompanyAnswer) -> dict[str, alt.LayerChart]:
     """Every chart by the name of its file."""
-    made = {"revenue": revenue, "inference": inference, "result": result, "saving": saving}
+    made = {"revenue": revenue, "inference": inference, "result": result, "saving": saving, "share": share}
     drawn = {name: make(answer) for name, make in made.items()}
     return {**drawn, "decides": decides(answer)} if answer.drivers else drawn
 
@@ -29,11 +30,11 @@ def charts(answer: CompanyAnswer) -> dict[str, alt.LayerChart]:
 def revenue(answer: CompanyAnswer) -> alt.LayerChart:
     """Revenue by year."""
     fan = answer.fan("revenue")
-    first, last = _b(fan.p50[0]), _b(fan.p50[-1])
+    first, last = _b(fan.central[0]), _b(fan.central[-1])
     return _fans(
         answer, [("revenue", fan, _BOUGHT)],
-        f"The plan takes revenue from {first} to {last} BUSD in {answer.years[-1] - answer.years[0]} years",
-        "Revenue, USD billions a year; one rate of growth to the reported target",
+        f"Revenue is planned to grow from {first} to {last} BUSD in {answer.years[-1] - answer.years[0]} years",
+        "Revenue, USD billions a year; one rate of growth to the target, whose range counts",
     )  # fmt: skip
 
 
@@ -121,7 +122,7 @@ def saving(answer: CompanyAnswer) -> alt.LayerChart:
     gap = -answer.fan("operating result, all bought").p50[-1] / 1e9
     names = [r["claim"] for r in rows]
     most = max(*(r["high"] for r in rows), gap)
-    scale = alt.Scale(domain=[min(0.0, *(r["low"] for r in rows)), most * 1.3], nice=False)
+    scale = alt.Scale(domain=[min(0.0, *(r["low"] for r in rows)), most * 1.45], nice=False)
     x = alt.X("p50:Q", scale=scale, axis=alt.Axis(title=None, format=",d"))
     y = alt.Y("claim:N", sort=names, title=None,
               axis=alt.Axis(grid=False, labelFontSize=13, labelExpr="split(datum.value, '\\n')"))  # fmt: skip
@@ -134,11 +135,11 @@ def saving(answer: CompanyAnswer) -> alt.LayerChart:
         line.mark_text(align="left", baseline="bottom", dx=5, color=theme.QUIET).encode(text="label:N", y=alt.value(0)),
         base.mark_rule(strokeWidth=1.5, color=theme.INK).encode(x=alt.X("low:Q", scale=scale), x2="high:Q"),
         base.mark_point(filled=True, size=80, color=_OWN, opacity=1).encode(x=x),
-        base.mark_text(align="left", dx=10, color=theme.QUIET).encode(x=alt.X("high:Q", scale=scale), text="words:N"),
+        base.mark_text(align="right", color=theme.QUIET).encode(x=alt.value("width"), text="words:N"),
     ]
     best = max(answer.claims, key=lambda c: c.saving.p50[-1])
     title = (
-        f"Under no claim does the chip save the {gap:.0f} BUSD that {answer.years[-1]} lacks"
+        f"In the middle of the samples no claim saves the {gap:.0f} BUSD that {answer.years[-1]} lacks"
         if best.saving.p50[-1] < gap * 1e9
         else f"If '{best.name}' holds, the chip saves the {gap:.0f} BUSD that {answer.years[-1]} lacks"
     )
@@ -148,6 +149,55 @@ def saving(answer: CompanyAnswer) -> alt.LayerChart:
         _foot(answer, "Chips beyond what inference can use are idle and paid for."),
         46.0 * len(rows), shift=theme.label_px(part for n in names for part in n.split("\n")),
     )  # fmt: skip
+
+
+def share(answer: CompanyAnswer) -> alt.LayerChart:
+    """What each claim saves in the last year by the share of inference on own chips, and the loss without any."""
+    import altair as alt
+
+    gap = -answer.fan("operating result, all bought").p50[-1] / 1e9
+    rows = [
+        {"name": c.name, "colour": theme.CATEGORY[k % len(theme.CATEGORY)], "year": at, "label": c.name, **ends}
+        for k, c in enumerate(answer.claims)
+        for at, ends in [(0.0, dict.fromkeys(("low", "p50", "high"), 0.0)),
+                         *((s.share_frac, _ends(s.saving)) for s in c.by_share)]
+    ]  # fmt: skip
+    x = alt.X("year:Q", axis=alt.Axis(title="share of inference on own chips", format=".0%", grid=False),
+              scale=alt.Scale(domain=[0, 1], nice=False,
+                              range=[0, alt.ExprRef(f"width - {_NAMES_PX}")]))  # fmt: skip
+    axis = alt.Axis(title=None, format=",d")
+    base = alt.Chart(alt.InlineData(values=rows)).encode(x=x, color=alt.Color("colour:N", scale=None), detail="name:N")
+    ends_here = alt.Chart(alt.InlineData(values=_apart([r for r in rows if r["year"] == 1.0])))
+    line = [{"from": 0, "until": 1, "gap": gap, "label": f"the loss without the chip: {gap:.0f}"}]
+    nil = alt.Chart(alt.InlineData(values=line)).encode(x=alt.X("from:Q"), y="gap:Q")
+    layers = [
+        base.mark_area(opacity=0.14).encode(y=alt.Y("low:Q", axis=axis), y2="high:Q"),
+        base.mark_line().encode(y=alt.Y("p50:Q", axis=axis)),
+        nil.mark_rule(strokeDash=[3, 3], color=theme.QUIET).encode(x2="until:Q"),
+        nil.mark_text(align="left", baseline="bottom", dx=5, dy=-3, color=theme.QUIET).encode(text="label:N"),
+        ends_here.mark_text(align="left", dx=8).encode(
+            x=x, y="at:Q", text="label:N", color=alt.Color("colour:N", scale=None)
+        ),
+    ]
+    enough = [c.name for c in answer.claims if c.by_share[-1].saving.p50[-1] >= gap * 1e9]
+    last = answer.years[-1]
+    title = (
+        f"Even all inference on own chips leaves a loss in {last} under every claim"
+        if not enough
+        else f"All of {last}'s inference on own chips would close the gap under {len(enough)} of "
+        f"{wording.counted(len(answer.claims), 'claim')}"
+    )
+    return theme.titled(
+        layers if gap > 0 else [*layers[:2], layers[4]],
+        title if gap > 0 else f"{last} is profitable without the chip",
+        f"Saving in {last}, USD billions, by the share of inference on own chips, none of them idle",
+        _foot(answer, "Line P50, band P10 to P90."), _HEIGHT, shift=40,
+    )  # fmt: skip
+
+
+def _ends(fan: Fan) -> dict[str, float]:
+    """The last year of a fan, USD billions."""
+    return {"low": fan.p10[-1] / 1e9, "p50": fan.p50[-1] / 1e9, "high": fan.p90[-1] / 1e9}
 
 
 def decides(answer: CompanyAnswer) -> alt.LayerChart:
