@@ -238,12 +238,6 @@ def test_layout_of_a_product_names_what_bounds_it() -> None:
     assert tall(sram_bytes_per_s=1e10).explain(8192, 8192, 8192, "bf16", "bf16").limit == "on-chip memory"
 
 
-def test_elementwise_work_runs_on_the_vector_units() -> None:
-    on = tall(vector_flop_per_s=1e12)
-    assert on.elementwise_seconds([1e9, 1e6], [1e6, 1e9]).tolist() == [1e-3, 1e-3]
-    assert tall().elementwise_seconds(1.0, 1e12).item() == 1e12 / tall().hardware.native_flop_per_s
-
-
 def test_formats_nobody_can_multiply_are_refused_in_a_sentence() -> None:
     with pytest.raises(FactError, match="paper: no compute rate for mxfp4 weights and bf16 activations"):
         tall().gemm_seconds(1, 64, 64, "mxfp4", "bf16")

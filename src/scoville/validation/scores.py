@@ -74,11 +74,6 @@ class Validation:
         """Rows that were predicted and set aside."""
         return tuple(r for r in self.rows if r.set_aside and not r.reason)
 
-    @property
-    def mapped_frac(self) -> float:
-        """Share of the rows that map."""
-        return len(self.table.mapped) / len(self.table.rows)
-
     def worst(self, count: int = 10) -> tuple[Scored, ...]:
         """The rows of the scores that are farthest off, by the ratio of predicted and measured either way."""
         return tuple(sorted(self.in_scores, key=lambda r: -abs(np.log1p(r.error_frac)))[:count])

@@ -83,14 +83,6 @@ class SystolicTimes:
         formats = format_named(kv_format), format_named(activation_format)
         return attention_module.attention(self.hardware, heads, *formats, prompt=prompt)
 
-    def elementwise_seconds(self, moved_bytes: ArrayLike, flop: ArrayLike) -> Array:
-        """The longer of moving the bytes and of the operations, on the vector units or, where nobody states these, at
-        the peak of the arrays, as the roofline does."""
-        bf16 = format_named("bf16")
-        rate = min(self.hardware.vector_flop_per_s, self.hardware.peak_flop_per_s(bf16, bf16))
-        moved = np.asarray(moved_bytes, float) / self.hardware.stream_bytes_per_s
-        return np.asarray(np.maximum(moved, np.asarray(flop, float) / rate))
-
     def _product(
         self, rows: Array, experts: Array, n: int, k: int, weight_format: str, activation_format: str
     ) -> Product:
