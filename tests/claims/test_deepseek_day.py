@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from scoville.claims.deepseek_day import DECODE, PREFILL, Prediction, arithmetic, nodes_count, predict
-from scoville.facts import Facts
+from scoville.errors import DeploymentError
+from scoville.facts import Fact, Facts
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "known-answers.md"
 CASES: tuple[dict[str, Any], ...] = (
@@ -83,6 +84,30 @@ def test_the_speed_for_one_user_is_the_published_one(predictions: list[Predictio
         decode = next(line.computed.central for line in p.lines if line.what == DECODE)
         per_user = decode / 8 / p.sequences_count
         assert p.memory_bound or 21 <= per_user < 21 * (1 + 1 / p.sequences_count) + 0.5
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("user_speed", 1e6, "not one sequence on each of 144 GPUs keeps 1e\\+06 tokens/s"),
+        ("formats", "fp8 / fp8", "expected three, of weights / activations / KV cache"),
+        ("decode_ranks", 143, "expert = 143 does not divide the 288 experts"),
+    ],
+)
+def test_a_deployment_that_makes_no_sense_is_refused(facts: Facts, name: str, value: Any, says: str) -> None:
+    def other(f: Fact) -> Fact:
+        if (f.subject, f.name) != ("deepseek-deployment", name):
+            return f
+        return (
+            replace(f, value=value, low=value, high=value)
+            if isinstance(value, (int, float))
+            else replace(f, value=value)
+        )
+
+    subjects = {s: facts.subject(s) for s in facts.subjects()}
+    theirs = Facts(subjects, [other(f) for s in subjects for f in facts.of(s)])
+    with pytest.raises(DeploymentError, match=says):
+        predict(theirs, samples=2)
 
 
 def test_the_page_has_these_figures(facts: Facts, predictions: list[Prediction]) -> None:

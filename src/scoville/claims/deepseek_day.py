@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from scoville import transformer
 from scoville.claims.evaluation import exactly
+from scoville.errors import DeploymentError
 from scoville.facts import Draws, Fact, Facts, Range
 from scoville.timing import Chips, RooflineTimer, cache_room_bytes, chips
 from scoville.timing.measured.fitted import FittedKernels
@@ -122,9 +123,10 @@ def predict(
 ) -> Prediction:
     """The day from the timing of an H800: tokens per second of a node in each phase, nodes and cost.
 
-    `routing` is a law of `timing.measured.moe_routing`; the deployment as described balances its experts. `hidden_frac`
-    is the share of dispatch and combine behind other work: that two half batches hide it is published, how much is not,
-    so without one it is the fact for any engine. P10 to P90 over the facts and the timing errors.
+    `routing` is a law of `timing.measured.moe_routing`; the deployment as described balances its experts. Two half
+    batches hide dispatch and combine, but how much of them is not published: `hidden_frac`, the fact for any engine
+    where none is given. P10 to P90 over the facts and the timing errors. Raises DeploymentError where a user's facts
+    spread experts unevenly, or leave no room for a sequence at that speed.
     """
     model = _with_copies(transformer.load(_MODEL), int(_of(facts, "redundant_experts").number))
     phases = [
@@ -201,6 +203,12 @@ def _decode(
     room = np.floor(cache_room_bytes(table, on) / each)
     by_speed = np.array([np.interp(s, row, _SEQUENCES, left=0.0) for s, row in zip(longest, step, strict=True)])
     sequences = np.floor(np.minimum(by_speed, room))
+    if sequences[0] < 1:
+        raise DeploymentError(
+            f"{_DEPLOYMENT}: not one sequence on each of {ranks} GPUs keeps {1 / longest[0]:.3g} tokens/s and fits; "
+            f"expected a lower user_speed, a shorter context or more decode_ranks"
+        )
+    sequences = np.maximum(sequences, 1.0)
     at = np.array([np.interp(q, _SEQUENCES, row) for q, row in zip(sequences, step, strict=True)])
     link = float(np.interp(sequences[0], _SEQUENCES, t.link_s[0])) / at[0]
     rate = _gpus_per_node(facts) * sequences / at
@@ -210,9 +218,13 @@ def _decode(
 def _timed(
     facts: Facts, draws: Draws, model: Architecture, ranks: int, kernels: str, routing: str, hidden_frac: float | None
 ) -> tuple[OperatorTable, Chips]:
-    weights, activations, cache = (word.strip() for word in str(_of(facts, "formats").value).split("/"))
+    formats = [word.strip() for word in str(_of(facts, "formats").value).split("/")]
+    if len(formats) != 3:
+        raise DeploymentError(
+            f"{_DEPLOYMENT}.formats: '{' / '.join(formats)}'; expected three, of weights / activations / KV cache"
+        )
     spread = Parallelism(expert=ranks, attention_data=ranks)
-    table = operator_table(model, Precision(weights, activations, cache), spread)
+    table = operator_table(model, Precision(*formats), spread)
     on = chips(facts.accelerator(_CHIP), facts, draws, kernels)
     if isinstance(on.kernels, FittedKernels):
         on = replace(on, kernels=replace(on.kernels, routing=routing))
