@@ -59,7 +59,7 @@ def tables(answer: OwnAnswer) -> list[tuple[str, str, Sequence[str], Rows]]:
     return [
         (
             "What each option comes to", "MUSD of present value after tax, P10–P90 in brackets",
-            ("option", "NPV", f"against {names[0]}", "USD/Mtok", "cheapest in", "pays back", "IRR, %"),
+            ("option", "NPV", "mean", f"against {names[0]}", "USD/Mtok", "cheapest in", "pays back", "IRR, %"),
             [_option(o) for o in answer.options],
         ),
         (
@@ -117,8 +117,8 @@ def tables(answer: OwnAnswer) -> list[tuple[str, str, Sequence[str], Rows]]:
 def _option(o: OptionRow) -> tuple[str, ...]:
     rates = ", ".join(digits(r * 100) for r in o.rates_frac)
     return (
-        o.name, _range(o.npv, 1e6), _range(o.against, 1e6), _range(o.per_token, 1e-6), percent(o.cheapest_frac),
-        o.pays_back or UNKNOWN, rates or UNKNOWN,
+        o.name, _range(o.npv, 1e6), digits(o.mean_npv_usd / 1e6), _range(o.against, 1e6), _range(o.per_token, 1e-6),
+        percent(o.cheapest_frac), o.pays_back or UNKNOWN, rates or UNKNOWN,
     )  # fmt: skip
 
 

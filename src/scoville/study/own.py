@@ -188,7 +188,7 @@ def _root(f: Callable[[float], float], grid: Array, what: str, *, geometric: boo
     """The smallest value from which a difference is positive, and a note where that is not the whole truth."""
     pays = [f(float(x)) >= 0 for x in grid]
     if not any(pays):
-        return math.nan, f"no {what} from {grid[0]:.3g} to {grid[-1]:.3g} times makes it pay"
+        return math.nan, f"no {what} from {grid[0]:g} to {grid[-1]:g} times the asked makes it pay"
     first = pays.index(True)
     until = next((k for k in range(first, len(grid)) if not pays[k]), None)
     ends = ""
@@ -254,8 +254,9 @@ def _choice(model: OwnModel, one: dict[str, Option], built: str, other: str) -> 
     walk = Walk(float(model.fact("volatility")[0]), float(model.fact("riskless")[0]), 1 / years)
     wait_s = min(model.file.question.wait, years * YEAR_S)
     if saving <= 0:
-        paid = sum(s.cost_usd for s in stages)
-        return Choice(built, other, saving, saving - paid, -stages[0].cost_usd, 0.0, 0.0, 0.0)
+        committed = saving - sum(s.cost_usd for s in stages)
+        begun = -stages[0].cost_usd
+        return Choice(built, other, saving, committed, begun, 0.0, begun - committed, 0.0)
     worth = staged(saving, stages, walk, wait_s=wait_s, steps_per_year=12)
     return Choice(
         built, other, saving, worth.committed_usd, worth.stopping_usd, worth.waiting_usd, worth.abandonment_usd,

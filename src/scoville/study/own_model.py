@@ -33,10 +33,14 @@ _LATE = 1e6  # quarters: never
 
 @dataclass(frozen=True, eq=False)
 class Built:
-    """A chip of one's own: its programme, what a unit costs in each quarter (n, q), and in the first of volume."""
+    """A chip of one's own: its programme, a unit's cost in each quarter (n, q), and its bill in the first of volume.
+
+    `first_count` is that quarter; without a bill (`first` is None) the file states the price.
+    """
 
     plan: Program
     unit_usd: Array
+    first_count: int
     first: UnitCost | None
     successor_usd: Array
 
@@ -152,7 +156,7 @@ class OwnModel:
         accelerator = self.facts.accelerator(option.chip)
         price = None if option.price is None else np.full(self.draws.n, option.price)
         if option.kind == "build" and price is None:
-            price = self.built[option.name].unit_usd[:, 0]
+            price = self.built[option.name].unit_usd[:, self.built[option.name].first_count]
         found = equipment(accelerator, self.facts, self.draws, self.owner, chip_usd=price)
         if isinstance(found, NotOffered):
             raise StudyError(f"{self.file.path}: option '{option.name}': {found.reason}; state it as price")
@@ -176,15 +180,15 @@ class OwnModel:
             )  # fmt: skip
             return unit_cost(design, size, priced)
 
+        first = min(int(np.ceil(float(np.median(plan.volume_s)) / QUARTER_S)), self.quarters - 1)
         if option.price is not None:
             flat = np.full((self.draws.n, self.quarters), option.price)
-            return Built(plan, flat, None, successor)
+            return Built(plan, flat, first, None, successor)
         # A price a year, and straight lines between: costs hang on the date by wafers' and memory's prices alone.
         years = [*range(0, self.quarters, PER_YEAR), self.quarters - 1]
         known = np.stack([np.broadcast_to(unit(k).price_usd, (self.draws.n,)) for k in years], axis=1)
         path = np.stack([np.interp(np.arange(self.quarters), years, row) for row in known])
-        first = min(int(np.ceil(float(np.median(plan.volume_s)) / QUARTER_S)), self.quarters - 1)
-        return Built(plan, path, unit(first), successor)
+        return Built(plan, path, first, unit(first), successor)
 
     # -- options ---------------------------------------------------------------------------------------------------
 

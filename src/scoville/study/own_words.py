@@ -23,15 +23,20 @@ def findings(
 ) -> tuple[str, ...]:
     """What the tables come to, most important first."""
     first, best = rows[0], max(rows, key=lambda r: r.npv.central)
-    said = []
-    if best is first:
-        said.append(f"{first.name} costs least: {show(-first.npv.central, 'usd')} in present value after tax.")
-    else:
+    mean, often = max(rows, key=lambda r: r.mean_npv_usd), max(rows, key=lambda r: r.cheapest_frac)
+    spent = show(-first.npv.central, "usd")
+    said = [f"On central values {first.name} costs least: {spent} in present value after tax."]
+    if best is not first:
+        less = show(best.against.central, "usd")
         back = f", ahead for good from {best.pays_back}" if best.pays_back else ""
-        said.append(
-            f"{best.name} costs least, {show(best.against.central, 'usd')} less in present value than {first.name}"
-            f"{back}; it is the cheapest in {percent(best.cheapest_frac)} of the samples."
-        )
+        said = [f"On central values {best.name} costs least, {less} less in present value than {first.name}{back}."]
+    shares = f"{often.name} in {percent(often.cheapest_frac)} of them"
+    if best is not often:
+        shares += f", {best.name} in {percent(best.cheapest_frac)}"
+    said.append(
+        f"With all that may go wrong, in the mean of the samples, {mean.name} costs least, "
+        f"{show(-mean.mean_npv_usd, 'usd')}; cheapest most often: {shares}."
+    )
     for b in even:
         volume = (
             f"from {b.demand_tokens_per_s * 86400e-12:.3g} trillion tokens a day in the first quarter "
