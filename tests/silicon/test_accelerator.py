@@ -65,6 +65,21 @@ def test_the_bill_adds_up_and_is_left_out_without_a_month(facts: Facts) -> None:
     assert "price_chip" not in accelerator(design, facts).facts
 
 
+def test_prices_are_dated_with_their_month_and_say_what_is_not_in_them(tmp_path: Path, facts: Facts) -> None:
+    file = tmp_path / "chip.toml"
+    file.write_text(as_facts(replace(read_design("jalapeno"), id="ours"), facts, date="2026-09"), encoding="utf-8")
+    for chip in (load([file]).accelerator("ours"), accelerator(read_design("jalapeno"), facts, date="2026-09")):
+        price = chip.facts["price_chip"][-1]
+        assert price.as_of == "2026-09", "a price of that month is not one of another"
+        assert "the one-time cost is not in it" in price.note
+
+
+def test_nothing_of_a_chip_with_sram_alone_is_set_aside_for_an_allocator(facts: Facts) -> None:
+    """The 3.5 GiB that GPU engines keep are more than it has."""
+    on = chips(accelerator(read_design("gc200"), facts), facts, Draws.central())
+    assert float((on.memory_bytes * on.memory_use_frac - on.reserve_bytes)[0]) == pytest.approx(1472 * 624 * 1024)
+
+
 def test_the_systolic_timer_takes_the_designed_and_the_disclosed_jalapeno_alike(facts: Facts) -> None:
     """8192 x 8192 in MXFP4 at 8 rows waits for HBM: 35.7 MB / (15.36 TB/s x 0.88) = 2.64 us and the ends."""
     for chip in (accelerator(read_design("jalapeno"), facts), facts.accelerator("jalapeno")):

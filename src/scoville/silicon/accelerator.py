@@ -58,7 +58,8 @@ def as_facts(design: Design, facts: Facts, *, date: str = "", volume: float = 1e
                 f"high = {_quoted(_written(fact.high, fact.unit))}",
             ]
         lines += [f'driver = "{fact.driver}"'] if fact.driver else []
-        lines += ['source = "derived"', f"note = {_quoted(fact.note)}", ""]
+        lines += ['source = "derived"'] + ([f'as_of = "{date}"'] if date and fact.measure == "usd" else [])
+        lines += [f"note = {_quoted(fact.note)}", ""]
     return "\n".join(lines)
 
 
@@ -83,11 +84,11 @@ def design_facts(
         samples: float | Array | None = None,
     ) -> None:
         if isinstance(value, str):
-            found.append(_fact(id, name, value, np.nan, np.nan, "", note, facts))
+            found.append(_fact(id, name, value, np.nan, np.nan, "", note, "", facts))
             return
-        base = float(np.asarray(value))
+        base, dated = float(np.asarray(value)), date if measure == "usd" else ""
         low, high = (base, base) if samples is None else np.quantile(np.asarray(samples, float), (0.1, 0.9))
-        found.append(_fact(id, name, base, min(float(low), base), max(float(high), base), measure, note, facts))
+        found.append(_fact(id, name, base, min(float(low), base), max(float(high), base), measure, note, dated, facts))
 
     rates = {"_".join(dict.fromkeys(formats)): rate for formats, rate in peak_flop_per_s(design).items()}
     for name, rate in rates.items():
@@ -169,7 +170,8 @@ def design_facts(
             note = f"{' and '.join(parts)}, in {date} at {volume:,.0f} chips"
             add(name, _sum(paid.parts_usd, parts), "usd", note, _sum(could.parts_usd, parts))
         add("bom_total", paid.total_usd, "usd", f"one good package in {date} at {volume:,.0f} chips", could.total_usd)
-        add("price_chip", paid.price_usd, "usd", f"bom_total and the margin of {seller}", could.price_usd)
+        sold = f"bom_total and the margin of {seller}; the one-time cost is not in it"
+        add("price_chip", paid.price_usd, "usd", sold, could.price_usd)
     return tuple(found)
 
 
@@ -178,7 +180,7 @@ def _sum(parts_usd: Mapping[str, Array], names: Sequence[str]) -> Array:
 
 
 def _fact(
-    id: str, name: str, value: float | str, low: float, high: float, measure: str, note: str, facts: Facts
+    id: str, name: str, value: float | str, low: float, high: float, measure: str, note: str, dated: str, facts: Facts
 ) -> Fact:
     derived = facts.get("chip-overhead", "area")
     return Fact(
@@ -190,7 +192,7 @@ def _fact(
         measure=measure,
         unit=_UNITS.get(measure, ""),
         source=derived.source,
-        as_of=derived.as_of,
+        as_of=dated or derived.as_of,
         kind="derived",
         distribution="triangular" if low < high else "fixed",
         driver="hbm-price" if name == "bom_memory" else "",

@@ -191,6 +191,7 @@ def _notes(design: Design, facts: Facts, seller: str) -> tuple[str, ...]:
         "matrix units are spared by the array, all else of a slice with its slice",
         "SRAM is taken without repair by spare rows and columns",
         "masks, design and respins of one compute die" + (" and one I/O die" if design.io_process else ""),
+        "one-time cost is that of the process for a large chip, however small or regular this one is",
     ]
     if seller in CONSIGNED:
         notes.append("the seller takes the customer's memory at cost; its margin is on all else")

@@ -29,7 +29,7 @@ MEMORY_EDGE, LINK_EDGE, CAP = "edge for memory PHYs", "edge for links", "power c
 
 
 def excess(design: Design, area: Area, power: Power, technology: Technology) -> Mapping[str, float | Array]:
-    """By limit, how much a design is over it (mm2, mm, W; without memory that the dies reach: 1), 0 or less where it fits.
+    """By limit, how much a design is over it (mm2, mm, W; 1 without memory that the dies reach), 0 or less if it fits.
 
     Memory PHYs stand along the two long sides of a compute die, half on each, which may be drawn out for them; links,
     and PHYs to other dies, along the short ones. A TDP counts as over the cap once it is so by more than the model's

@@ -140,6 +140,7 @@ def chips(accelerator: Accelerator, facts: Facts, draws: Draws, kernels: str = "
     if not tiers or tiers[0].bandwidth is None:
         raise FactError(f"{accelerator.id} cannot be timed: its memory is unknown; add it with --facts my.toml")
     memory, bandwidth = tiers[0], tiers[0].bandwidth
+    of_sram = "sram_" if memory.name == "sram" else ""
     tdp = draws.sample(cap) if cap else np.full(draws.n, np.nan)
     idle = draws.sample(accelerator.idle_power) if accelerator.idle_power else tdp * known("power", "idle_share")
     evidence = timing_evidence(accelerator, facts)
@@ -194,8 +195,8 @@ def chips(accelerator: Accelerator, facts: Facts, draws: Draws, kernels: str = "
         compute_power_frac=known("power", "compute_share"),
         memory_j_per_byte=known("power", "energy_per_byte_hbm"),
         link_j_per_byte=known("power", "energy_per_byte_link"),
-        memory_use_frac=known("engine", "memory_fraction"),
-        reserve_bytes=known("engine", "activation_reserve"),
+        memory_use_frac=known("engine", f"{of_sram}memory_fraction"),
+        reserve_bytes=known("engine", f"{of_sram}activation_reserve"),
         time_frac=error(spread, "timing_error"),
         provenance=(
             f"systolic arrays; this chip: {evidence}"
