@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from scoville.facts import Facts, load
-from scoville.report.accuracy.__main__ import END, START, cheap
+from scoville.report.accuracy.__main__ import END, START, cheap, main
 from scoville.report.accuracy.kernels import errors
 from scoville.report.accuracy.served import TARGETS, Served, cell, deployed, explanations, group_rows, served
 from scoville.report.accuracy.timers import classes, timers, verdict
@@ -114,3 +114,17 @@ def test_explanations_are_of_rows_that_exist_and_given_once(facts: Facts) -> Non
 def test_the_marks_around_the_served_runs_are_there() -> None:
     assert PAGE.count(START) == PAGE.count(END) == 1
     assert PAGE.index(START) < PAGE.index(END)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(["none.md", "--kernels-only"], "there is no such page"), (["none/page.md"], "there is no such folder")],
+)
+def test_a_place_that_is_none_is_said_before_the_work(
+    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["accuracy", str(tmp_path / words[0]), *words[1:]])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
+    assert said in capsys.readouterr().err

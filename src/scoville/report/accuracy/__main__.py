@@ -38,6 +38,10 @@ def main() -> None:
     asked.add_argument("--kernels-only", action="store_true", help="leave the part on served runs as the page has it")
     asked.add_argument("--threads", type=int, help="runs simulated at a time; the cores if left out")
     given = asked.parse_args()
+    if given.kernels_only and not given.page.is_file():
+        asked.error(f"{given.page}: there is no such page; --kernels-only needs one to keep its served runs")
+    if not given.page.parent.is_dir():
+        asked.error(f"{given.page.parent}: there is no such folder")
     facts = load()
     if given.kernels_only:
         before, after = given.page.read_text(encoding="utf-8"), page(facts, "")
