@@ -161,6 +161,53 @@ def coverage(facts: Facts) -> list[str]:
     ]
 
 
+def test_jalapenos_tdp_hangs_on_what_is_not_disclosed(facts: Facts) -> None:
+    made = design("jalapeno")
+    t = technology(made, facts)
+    found = []
+    for times in (0.5, 2.0):
+        other = replace(
+            made, fabric_bandwidth_per_slice_bytes_per_s=times * made.fabric_bandwidth_per_slice_bytes_per_s
+        )
+        found.append(float(power(other, t, area(other, t)).tdp_w))
+    text = " ".join(DOCUMENT.read_text("utf-8").split())
+    assert f"with half or twice the network's bandwidth it is {found[0]:,.0f} or {found[1]:,.0f} W" in text
+    wide = float(area(replace(made, vector_lanes_per_slice_count=512.0), t).compute_die_mm2)
+    assert f"512 a slice in place of the guessed 128 give {wide:,.0f} mm2" in text
+
+
+def test_how_far_agreement_hangs_on_the_figure_that_was_taken_for_a_cell(tmp_path: Path) -> None:
+    off: dict[str, list[str]] = {"h100": [], "gc200": [], "b200": []}
+    for cell in ("263 um2", "1512 um2"):
+        anew = refitted(tmp_path, [entry("matrix-unit.area_bf16", cell)])
+        for id, said in off.items():
+            said.append(f"{error(id, 'die_area', figures(id, anew)[0], anew):+.0%}")
+    text = " ".join(DOCUMENT.read_text("utf-8").split())
+    h100, gc200, b200 = (" or ".join(said) for said in off.values())
+    assert f"H100's die would be {h100} off, GC200's {gc200}, B200's {b200}." in text
+    dense = refitted(tmp_path, [entry("sram.shared_efficiency", "47.5 %")])
+    h100, gc200 = (f"{error(id, 'die_area', figures(id, dense)[0], dense):+.0%}" for id in ("h100", "gc200"))
+    assert f"as dense as a slice's, H100's die would be {h100} off and GC200's {gc200}" in text
+    assert fit(taken(tmp_path, [entry("sram.shared_efficiency", "9.6 %")])).area_frac < 0
+
+
+def refitted(tmp_path: Path, lines: list[str]) -> Facts:
+    """The facts with these in place of others, and the constants of area fitted anew."""
+    o = fit(taken(tmp_path, lines))
+    share, lane = f"{100 * o.area_frac} %", f"{o.lane_mm2} mm2"
+    return taken(tmp_path, [*lines, entry("chip-overhead.area", share), entry("chip-overhead.lane_area", lane)])
+
+
+def taken(tmp_path: Path, lines: list[str]) -> Facts:
+    file = tmp_path / "taken.toml"
+    file.write_text("\n".join(lines), encoding="utf-8")
+    return load([file])
+
+
+def entry(name: str, value: str) -> str:
+    return f'[{name}]\nvalue = "{value}"\nsource = "a test"\nas_of = "2026"\nkind = "derived"\n'
+
+
 def blocks(facts: Facts) -> list[str]:
     found = []
     for id in ("h100", "gc200", "jalapeno"):
