@@ -22,9 +22,10 @@ def write(
     in_flight: tuple[int, ...] = (1, 4, 16, 64),
     metrics: tuple[str, ...] = METRICS,
     scatter_frac: float = 0.0,
+    seed: int = 0,
 ) -> None:
-    """Llama-3.1-8B on one H100 with vLLM, 1,024 tokens in and 128 out and 4,096 in and 256 out; seed 0."""
-    random = np.random.default_rng(0)
+    """Llama-3.1-8B on one H100 with vLLM, 1,024 tokens in and 128 out and 4,096 in and 256 out."""
+    random = np.random.default_rng(seed)
     rows = [
         ["h100_sxm", 1, "Llama-3.1-8B", "bf16", "vllm 0.11", "TP1", given, made, users, metric, 1.0]
         for given, made in ((1024, 128), (4096, 256))
