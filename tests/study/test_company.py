@@ -197,6 +197,9 @@ def test_settings_that_clash_are_refused_with_both_named(tmp_path: Path, facts: 
 
 REFUSED = {
     "a share above 100 %": (r"^training_share = .*$", 'training_share = "120 %"', "between 0 and 100 %"),
+    "no inference at all": (r"^inference_share = .*$", 'inference_share = "0 %"', "above 0 and at most 100 %"),
+    "a figure that is none": (r"^spent = .*$", "spent = true", "expected the name of a fact, a quantity in quotes"),
+    "a claim of nothing": (r"^throughput = .*$", 'throughput = ""', "[[claim]] number 2 throughput"),
     "a negative price": (r"^chip_hour = .*$", 'chip_hour = "-1 USD/h"', "expected positive"),
     "a price of nothing": (r"^rival_hour = .*$", 'rival_hour = "0 USD/h"', "expected positive"),
     "an unknown fact": (r"^research = .*$", 'research = "openai.reserch_2025"', "research_2025"),

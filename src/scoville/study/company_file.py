@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr, ValidationError
 
+from scoville.economics.company import YEAR_S
 from scoville.errors import FactError, StudyError, UnitError, nearest
 from scoville.facts import Fact, Facts
 from scoville.units import example, parse, show
@@ -22,7 +23,7 @@ _FACT = re.compile(r"([a-z][a-z0-9-]*)\.([a-z0-9_]+)")
 _BOOKS_FRAC = 0.02  # how far revenue less costs may be from the loss: reported figures are rounded
 _MOST_YEARS = 20
 
-Figure = str | int | float | dict[str, Any]
+Figure = StrictStr | StrictInt | StrictFloat | dict[str, Any]
 
 
 class _Table(BaseModel):
@@ -106,7 +107,7 @@ class ClaimTable(_Table):
     name: str = Field(min_length=1)
     saving: Figure | None = None
     performance_per_cost: Figure | None = None
-    throughput: str | None = None
+    throughput: str | None = Field(default=None, min_length=1)
     rival_hour: Figure | None = None
     ratio: Figure | None = None
 
@@ -131,23 +132,24 @@ class _File(_Table):
     uncertainty: UncertaintyTable = UncertaintyTable()
 
 
-# The measure of every figure, and what it may be: from, to (inclusive unless it says "over").
-_SHARE, _MONEY, _ANY = (0.0, 1.0), (0.0, float("inf")), (float("-inf"), float("inf"))
+# The measure of every figure, and from where to where it may be.
+_SHARE, _MONEY, _ANY, _TIMES = (0.0, 1.0), (0.0, float("inf")), (float("-inf"), float("inf")), (1e-3, 1e3)
+_USD = (1.0, 1e16)
 MEASURES: dict[str, tuple[str, tuple[float, float]]] = {
-    "revenue": ("usd", _MONEY), "total_costs": ("usd", _MONEY), "operating_loss": ("usd", _ANY),
-    "cost_of_revenue": ("usd", _MONEY), "research": ("usd", _MONEY), "training_share": ("frac", _SHARE),
-    "compute": ("usd", _MONEY), "spent": ("usd", _MONEY), "inference_share": ("frac", _SHARE),
+    "revenue": ("usd", _USD), "total_costs": ("usd", _USD), "operating_loss": ("usd", _ANY),
+    "cost_of_revenue": ("usd", _USD), "research": ("usd", _USD), "training_share": ("frac", _SHARE),
+    "compute": ("usd", _USD), "spent": ("usd", _MONEY), "inference_share": ("frac", _SHARE),
     "cost_elasticity": ("frac", (0.0, 2.0)), "per_power": ("usd_per_w", _MONEY), "yearly_per_gw": ("usd_per_h", _MONEY),
     "share_first": ("frac", _SHARE), "share_last": ("frac", _SHARE), "tokens": ("tokens_per_s", _MONEY),
-    "messages": ("count_per_s", _MONEY), "tokens_per_message": ("tokens", _MONEY), "price_change": ("frac", _ANY),
+    "messages": ("count_per_s", _MONEY), "tokens_per_message": ("tokens", _MONEY), "price_change": ("frac", (-10, 10)),
     "power": ("w", _MONEY), "delay": ("s", _MONEY), "chip_power": ("w", _MONEY), "pue": ("frac", (1.0, 10.0)),
     "chip_hour": ("usd_per_h", _MONEY), "highest_share": ("frac", _SHARE), "price_per_power": ("usd_per_w", _MONEY),
-    "facility": ("usd_per_w", _MONEY), "saving": ("frac", (0.0, 1.0)), "performance_per_cost": ("frac", _MONEY),
-    "rival_hour": ("usd_per_h", _MONEY), "models_per_year": ("count", _MONEY), "life": ("s", _MONEY),
-    "ratio": ("frac", _MONEY),
+    "facility": ("usd_per_w", _MONEY), "saving": ("frac", _SHARE), "performance_per_cost": ("frac", _TIMES),
+    "rival_hour": ("usd_per_h", _MONEY), "models_per_year": ("count", _TIMES), "life": ("s", (0.0, 20 * YEAR_S)),
+    "ratio": ("frac", _TIMES),
 }  # fmt: skip
-_MAY_BE_NIL = {"operating_loss", "spent", "delay", "price_change", "cost_elasticity", "highest_share", "saving",
-               "share_first", "share_last", "training_share", "inference_share"}  # fmt: skip
+_MAY_BE_NIL = ("spent", "delay", "cost_elasticity", "highest_share", "saving", "share_last", "training_share")
+_LITERALS = ("str", "int", "float", "dict[str,any]")  # which of a figure's ways of writing failed
 
 
 @dataclass(frozen=True)
@@ -235,7 +237,8 @@ def _figure(path: Path, where: str, key: str, value: Figure, facts: Facts) -> Fa
         fact = _own(place, key, measure, value)
     lowest = fact.low if name != "operating_loss" else fact.number
     if not low <= lowest <= fact.high <= high or (fact.low <= 0 and low == 0 and name not in _MAY_BE_NIL):
-        allowed = {_SHARE: "between 0 and 100 %", _MONEY: "positive"}.get((low, high), f"between {low:g} and {high:g}")
+        share = "between 0 and 100 %" if name in _MAY_BE_NIL else "above 0 and at most 100 %"
+        allowed = {_SHARE: share, _MONEY: "positive"}.get((low, high), f"between {low:g} and {high:g}")
         said = show(fact.low if fact.low < low or fact.low <= 0 else fact.high, measure)
         raise StudyError(f"{place}: {said} is out of range; expected {allowed}")
     return fact
@@ -361,10 +364,14 @@ def _sentence(error: ValidationError) -> str:
     """The first thing wrong; a name that is no setting before whatever is missing for it."""
     found = error.errors(include_url=False)
     first = min(found, key=lambda e: e["type"] != "extra_forbidden")
-    location = [str(part) for part in first["loc"]]
+    location = [str(part) for part in first["loc"] if part not in _LITERALS]
     where = f"[{location[0]}] {' '.join(location[1:])}".strip() if len(location) > 1 else location[0]
+    if len(location) > 1 and location[1].isdigit():
+        where = f"[[{location[0]}]] number {int(location[1]) + 1} {' '.join(location[2:])}".strip()
     if first["type"] == "extra_forbidden":
         return f"{where} is not a setting; docs/company.md lists them"
     if first["type"] == "missing":
         return f"{where} is missing; the file must give it (docs/company.md lists them)"
-    return f"{where}: {first['msg'][0].lower() + first['msg'][1:]}"
+    if len(location) < len(first["loc"]):
+        return f"{where}: expected the name of a fact, a quantity in quotes, or a table with value, low and high"
+    return f"{where}: {first['msg'].replace('Input should be', 'expected')}"
