@@ -124,6 +124,22 @@ def reckoned(design: Design, facts: Facts, date: str = "2026-06", seller: str = 
     )
 
 
+def test_whose_memory_is_at_cost_is_a_fact(tmp_path: Path, facts: Facts) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text(
+        '[consigned-memory.nvidia_corporate]\nvalue = "at cost"\nsource = "a test"\nas_of = "2026"\nkind = "derived"\n',
+        encoding="utf-8",
+    )
+    design, date = read_design("h100"), "2026-09"
+    usual, consigned = (
+        unit_cost(design, area(design, technology(design, f)),
+                  prices(design, f, date=date, volume=1e5, seller="nvidia_corporate"))
+        for f in (facts, load([own]))
+    )  # fmt: skip
+    saved = usual.parts_usd["margin"] - consigned.parts_usd["margin"]
+    assert float(saved) == pytest.approx(float(usual.parts_usd["memory"]) * 0.75 / 0.25)
+
+
 def test_parts_add_up_and_the_margin_is_of_the_price_without_consigned_memory(facts: Facts) -> None:
     found = reckoned(read_design("jalapeno"), facts)
     parts = {name: float(usd) for name, usd in found.parts_usd.items()}

@@ -14,7 +14,7 @@ from scoville.errors import DesignError
 from scoville.facts import Draws, Facts, Range
 from scoville.silicon.area import Area, area
 from scoville.silicon.carbon import Carbon, embodied
-from scoville.silicon.cost import CONSIGNED, UnitCost, prices, unit_cost
+from scoville.silicon.cost import UnitCost, prices, unit_cost
 from scoville.silicon.design import Array, Design
 from scoville.silicon.floorplan import Floorplan, floorplan
 from scoville.silicon.limits import check
@@ -193,6 +193,6 @@ def _notes(design: Design, facts: Facts, seller: str) -> tuple[str, ...]:
         "masks, design and respins of one compute die" + (" and one I/O die" if design.io_process else ""),
         "one-time cost is that of the process for a large chip, however small or regular this one is",
     ]
-    if seller in CONSIGNED:
+    if facts.find("consigned-memory", seller):
         notes.append("the seller takes the customer's memory at cost; its margin is on all else")
     return tuple(notes)

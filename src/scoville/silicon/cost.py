@@ -34,8 +34,6 @@ from scoville.silicon.yields import harvested, negative_binomial
 DIES, IO_DIES, MEMORY, INTERPOSER = "compute dies", "I/O dies", "memory", "interposer"
 SUBSTRATE, TEST, LOST, MARGIN = "substrate and assembly", "test", "lost in packaging", "margin"
 
-# Sellers who take their customer's memory at cost; others mark it up with everything else (docs/silicon-cost.md).
-CONSIGNED = ("broadcom_xpu", "asic_service")
 _NEEDED = ("wafer_price", "defect_density")
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 _ANY_SIDE = (math.inf, math.inf)
@@ -47,13 +45,14 @@ class Prices:
     """What things cost in `month`, for the words of one design; floats, or arrays of one shape (samples,).
 
     `wafer_usd` and `defects_count_per_mm2` are of the compute dies' process, `io_*` of the I/O dies'. `attach_frac` is
-    the share of attachments that succeed, one for each die or stack. `margin_frac` is of the price. `technology` gives
-    dies their sides.
+    the share of attachments that succeed, one for each die or stack. `margin_frac` is of the price; a seller who takes
+    the customer's memory (`memory_at_cost`) has none on it. `technology` gives dies their sides.
     """
 
     month: str
     volume_count: float
     seller: str
+    memory_at_cost: bool
     wafer_usd: float | Array
     defects_count_per_mm2: float | Array
     clustering_count: float | Array
@@ -131,6 +130,7 @@ def prices(
         month=date,
         volume_count=volume,
         seller=seller,
+        memory_at_cost=facts.find("consigned-memory", seller) is not None,
         wafer_usd=_wafer(process, facts, draws, date),
         defects_count_per_mm2=of(process, "defect_density"),
         clustering_count=of("yield-model", "clustering"),
@@ -242,7 +242,8 @@ def unit_cost(design: Design, area: Area, prices: Prices) -> UnitCost:
 
     A die costs its share of the wafer and its sort test, over its yield; an interposer likewise. Parts are attached one
     by one to a good interposer (or substrate); one that fails costs all that is on it. The margin is a share of the
-    price; sellers in CONSIGNED take none on memory. Structure after Feng and Ma, "Chiplet Actuary", DAC 2022.
+    price, without the memory where the seller takes the customer's. Structure after Feng and Ma, "Chiplet Actuary", DAC
+    2022.
     """
     yielded = die_yield(design, area, prices)
     gross = _gross(area.compute_die_mm2, memory_edge_mm(design, prices.technology), prices)
@@ -281,7 +282,7 @@ def unit_cost(design: Design, area: Area, prices: Prices) -> UnitCost:
         LOST: at_risk * (1 / package_yield - 1),
     }
     total: Array = np.asarray(sum(parts.values()), float)
-    marked_up = total - (memory if prices.seller in CONSIGNED else 0.0)
+    marked_up = total - (memory if prices.memory_at_cost else 0.0)
     parts[MARGIN] = marked_up * prices.margin_frac / (1 - np.asarray(prices.margin_frac))
     shape = total.shape
 
