@@ -19,6 +19,7 @@ from scoville.search.climb import costs
 from scoville.search.coarse import BREAKS, Coarse
 from scoville.search.deployed import load
 from scoville.search.evaluate import evaluate
+from scoville.search.findings import off_by_serve
 from scoville.search.front import front
 from scoville.search.run import design
 from scoville.search.sensitivity import VOLUME, WAFER, scaled
@@ -248,6 +249,15 @@ def test_a_chip_for_two_costs_no_less_than_a_chip_for_each(tmp_path: Path, facts
     apart = sum(0.5 * by_pair[s.name, s.name].usd_per_token for s in two.serve)
     assert reuse.apart_usd_per_token == pytest.approx(apart)
     assert reuse.saved_frac > 0, "one design at half the one-time cost saves nothing over two"
+    (first,) = found.finalists
+    assert [name for name, _ in off_by_serve(first)] == [s.name for s in two.serve]
+    total = sum(
+        0.5 * p.loaded_usd_per_token * (1 + off)
+        for p, (_, off) in zip(first.designed.points, off_by_serve(first), strict=True)
+    )
+    assert first.mix is not None
+    assert total == pytest.approx(first.mix.central), "what is off by model is not what is off in all"
+    assert any(f"of {first.designed.name} {two.serve[0].name} " in f for f in found.findings), "and nobody is told"
 
 
 def test_a_space_without_a_feasible_design_is_refused_with_what_stops_it(tmp_path: Path, facts: Facts) -> None:

@@ -46,6 +46,9 @@ def sentences(
             if len(offs) > 1
             else f"The simulated cost is {round(offs[0] * 100):+d} % off the sweep's"
         )
+        if len(space.serve) > 1:
+            each = ", ".join(f"{name} {round(off * 100):+d} %" for name, off in off_by_serve(first))
+            found[-1] += f"; of {first.designed.name} {each}"
     if supply.by:
         found.append(f"Supply: {supply.words}")
     worth = [m for m in marginals if m.relative_frac is not None and m.more_mm2 is not None]
@@ -78,6 +81,15 @@ def sentences(
             f"One design for {r.now} and then {r.next} {word} {abs(r.saved_frac) * 100:.2g} % over a design for each"
         )
     return tuple(found)
+
+
+def off_by_serve(f: Finalist) -> tuple[tuple[str, float], ...]:
+    """The simulated cost over the sweep's, less 1, of each that is served on a design that serves all."""
+    return tuple(
+        (d.serve, d.usd_per_token.central / p.loaded_usd_per_token - 1)
+        for d, p in zip(f.deployed, f.designed.points, strict=True)
+        if d.usd_per_token is not None
+    )
 
 
 def approximations(space: Space) -> tuple[str, ...]:
