@@ -51,6 +51,16 @@ def test_a_clash_is_one_sentence_and_exit_code_2(file: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
+def test_the_folder_holds_the_answer_and_charts_that_state_their_findings(file: Path, tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["own", str(file), "--out", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    assert json.loads((tmp_path / "out" / "own.json").read_text("utf-8"))["least_regret"] == "Buy"
+    for name in ("spending", "break-even-volume", "break-even-claim"):
+        assert (tmp_path / "out" / "charts" / f"{name}.png").read_bytes().startswith(b"\x89PNG"), name
+    refused = CliRunner().invoke(app, ["own", str(file), "--out", str(tmp_path)])
+    assert refused.exit_code == 2 and "holds files but no own.json" in refused.stderr
+
+
 def test_a_missing_file_is_said() -> None:
     done = CliRunner().invoke(app, ["own", "none.toml"])
     assert done.exit_code == 2 and "there is no such study file" in done.stderr

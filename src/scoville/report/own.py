@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scoville.facts import Range
+from scoville.report import theme
+from scoville.report.charts.own import charts
+from scoville.report.folder import as_json, pictures, replaced
 from scoville.report.wording import UNKNOWN, digits, plain
 from scoville.study.lines import percent
 from scoville.study.own_answer import OptionRow, OwnAnswer
@@ -16,6 +20,18 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 Rows = Sequence[Sequence[str]]
+RESULT = "own.json"
+
+
+def write(answer: OwnAnswer, folder: Path) -> list[Path]:
+    """Write own.json and charts into `folder` and return its files; an earlier result there is replaced.
+
+    Raises StudyError where `folder` is a file, holds something that is no such result, or cannot be written.
+    """
+    with replaced(folder, RESULT) as new:
+        (new / RESULT).write_text(as_json(answer), encoding="utf-8")
+        names = [RESULT, *pictures({n: theme.specification(c) for n, c in charts(answer).items()}, new)]
+    return [folder / name for name in names]
 
 
 def show(answer: OwnAnswer, console: Console) -> None:

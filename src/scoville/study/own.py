@@ -14,7 +14,7 @@ from scoville.economics.demand import label
 from scoville.economics.lattice import Stage, Walk, staged
 from scoville.economics.options import Option
 from scoville.facts import Draws, Facts, Range
-from scoville.study.own_answer import BreakEven, Chip, Choice, Line, OptionRow, OwnAnswer, Regret
+from scoville.study.own_answer import BreakEven, Chip, Choice, Curve, Line, OptionRow, OwnAnswer, Regret
 from scoville.study.own_capacity import Capacity, capacities
 from scoville.study.own_model import AS_PLANNED, OwnModel
 from scoville.study.own_question import OwnFile, ScenarioTable
@@ -72,6 +72,7 @@ def own_answer(
         options=rows,
         lines=tuple(_lines(central, one)),
         break_even=even,
+        curves=tuple(c for b in built for other in others[b] for c in _curves(central, b, other, worth)),
         regret=regrets,
         least_regret=least,
         choices=choices,
@@ -182,6 +183,22 @@ def _difference(
             worth[key] = float(model.npv_usd(option)[0])
         values.append(worth[key])
     return values[0] - values[1]
+
+
+def _curves(
+    model: OwnModel, built: str, other: str, worth: dict[tuple[str, float, float], float]
+) -> tuple[Curve, Curve]:
+    """Over the grids that the break-evens were found on."""
+    first = model.file.question.demand.first
+
+    def saved(scale: float, claim: float) -> float:
+        return _difference(model, built, other, worth, scale, claim) / -worth[other, scale, 0.0]
+
+    scales, claims = ([float(x) for x in grid] for grid in (_SCALES, _CLAIMS))
+    return (
+        Curve(built, other, "tokens_per_s", tuple(first * x for x in scales), tuple(saved(x, 0.0) for x in scales)),
+        Curve(built, other, "frac", tuple(claims), tuple(saved(1.0, x) for x in claims)),
+    )
 
 
 def _root(f: Callable[[float], float], grid: Array, what: str, *, geometric: bool) -> tuple[float, str]:

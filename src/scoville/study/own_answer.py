@@ -97,6 +97,20 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Curve:
+    """What share of another option's cost building saves, over the volume or over the share of the claim that holds.
+
+    `x` is in `measure`: "tokens_per_s" (mean of the first quarter) or "frac".
+    """
+
+    option: str
+    against: str
+    measure: str
+    x: tuple[float, ...]
+    saving: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Chip:
     """What one chip serves: its range, and how it was found."""
 
@@ -121,6 +135,7 @@ class OwnAnswer:
     options: tuple[OptionRow, ...]
     lines: tuple[Line, ...]
     break_even: tuple[BreakEven, ...]
+    curves: tuple[Curve, ...]
     regret: tuple[Regret, ...]
     least_regret: str
     choices: tuple[Choice, ...]
