@@ -11,9 +11,13 @@ import pytest
 
 from scoville import traffic, transformer
 from scoville.economics.sensitivity import Bar, Sobol, sobol, streams, tornado
+from scoville.economics.surface import fit
 from scoville.errors import StudyError
 from scoville.facts import Draws, Facts
 from scoville.study.deploy import Choice, choose
+from scoville.study.own_capacity import Capacity
+from scoville.study.own_model import OwnModel
+from scoville.study.own_question import read_own
 from scoville.study.pricing import Terms
 from scoville.study.question import read_question
 from scoville.study.run import _workload
@@ -84,6 +88,26 @@ def test_indices_and_tornado_name_the_same_first_input(shares: Sobol, bars: tupl
     assert -0.05 < shares.interaction_frac < 0.3
     error = next(i for i in shares.indices if i.name.startswith("surface"))
     assert error.total_frac < 0.01, "the surface's own error decides the answer"
+
+
+def test_the_cost_of_owning_over_years_is_fitted_like_a_token_s(facts: Facts) -> None:
+    file = read_own(ROOT / "studies" / "own-jalapeno.toml")
+    known = {
+        o.chip: Capacity(o.chip, o.chip, 6000.0, 7000.0, 8000.0, 8.0, "for a test")
+        for o in file.question.option
+        if o.chip
+    }
+    bought = next(o.name for o in file.question.option if o.kind == "buy")
+
+    def cost(draws: Draws) -> Any:
+        model = OwnModel(file, facts, draws, known)
+        return -model.npv_usd(model.options(names=(bought,))[bought])
+
+    surface = fit(cost, bought, "usd", points=200)
+    draws = Draws(8, 300)
+    made = surface.at(draws) / cost(draws) - 1
+    assert surface.error.central == pytest.approx(float(np.sqrt(np.mean(made**2))), rel=0.5), "not the error made"
+    assert percentiles(surface.sample(draws)) == pytest.approx(percentiles(cost(draws)), rel=0.1)
 
 
 def test_a_chip_that_is_not_offered_is_refused(chains: dict[str, tuple[Chain, Chain]]) -> None:
