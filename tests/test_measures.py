@@ -28,6 +28,8 @@ EXCEPTIONS = {
     ("Fleet", "balance_ratio"): "one load over another, as routers name it",
     ("Correction", "errors"): "each with its measure in calibrate.NAMES",
     ("Curve", "seconds"): "the word itself",
+    ("Part", "words"): "of a design file: texts, and products per cell and clock by format",
+    ("_Drawn", "figures"): "whatever decides the sides of a die, to tell whether they are known",
     ("_Series", "coefficients"): "each with its measure in attention.COEFFICIENTS",
     ("Curves", "layouts"): "sizes of different kinds side by side, named in moe._LAYOUT",
     ("Curves", "points"): "their logarithms, each over its own reach",

@@ -205,7 +205,7 @@ def deployed(
         return replace(refused, refusal=reason)
     p, steady, found = best
     per_chip = found.tokens_per_s / p.chips
-    sampled = _sampled(accelerator, work, facts, draws, kernels, p, steady.batch) * (per_chip / steady.tokens_per_s)
+    sampled = _sampled(accelerator, work, facts, draws, kernels, p, steady.batch_count) * (per_chip / steady.tokens_per_s)
     hour = float(central.total_usd_per_h[0]) + nre_usd_per_h
     hours = drawn.total_usd_per_h + nre_usd_per_h
     with np.errstate(divide="ignore"):
@@ -239,7 +239,7 @@ def deployed(
 class _Steady:
     """The best batch of a sharding by the steady state, and what a chip serves at it."""
 
-    batch: float
+    batch_count: float
     tokens_per_s: float
 
 
@@ -353,7 +353,7 @@ def _held(accelerator: Accelerator, work: Load, facts: Facts, kernels: str, p: P
     from scoville.serving.simulate import simulate
 
     made = engine(accelerator, facts, work.table(p), replace(work.settings, kernels=kernels))
-    requests = work.requests(steady.batch)
+    requests = work.requests(steady.batch_count)
     asked = requests.demand_tokens_per_s / (steady.tokens_per_s * p.chips)
     at_steady = requests.stretched(asked)
     # Under a target longer than the replay a queue could grow all along: what is served counts, not what is asked.

@@ -194,7 +194,7 @@ def test_latent_attention_reads_one_latent() -> None:
 def test_a_slower_clock_and_a_wider_instruction_start_later() -> None:
     chip, kernel = AttentionChip(1e15, 2e15, 2e12), AttentionKernel.of(FACTS, "prefill", "vllm")
     start = roofline_sides(LLAMA_8B, "prefill", chip, kernel).fixed_s
-    slow = roofline_sides(LLAMA_8B, "prefill", replace(chip, clock_hz=1.83e9 / 2), kernel).fixed_s
+    slow = roofline_sides(LLAMA_8B, "prefill", replace(chip, clock_count_per_s=1.83e9 / 2), kernel).fixed_s
     assert slow - start == pytest.approx(kernel.fixed_s), "half of the clock does not take the start twice as long"
     narrow = roofline_sides(LLAMA_8B, "prefill", replace(chip, warpgroup=False), kernel).fixed_s
     assert narrow < start

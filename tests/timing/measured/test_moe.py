@@ -294,7 +294,7 @@ def test_a_generation_gives_start_and_share_of_the_peak() -> None:
 
 def test_a_chip_that_nobody_counted_takes_the_defaults() -> None:
     g = Generation.of(facts().accelerator("mi300x"), facts())
-    assert (g.clock_hz, g.warpgroup, g.unit_frac) == (1.83e9, True, 1.0)
+    assert (g.clock_count_per_s, g.warpgroup, g.unit_frac) == (1.83e9, True, 1.0)
     # 1,307 TFLOP/s are 174 units of an H100's 7.49; 5.3 TB/s to them are 1.2 times an H100's bandwidth to a unit.
     assert g.units_count == pytest.approx(174, rel=0.01)
     assert g.unit_memory_frac == pytest.approx(5.3 / 3.35 * 132 / 174, rel=0.01)

@@ -35,7 +35,7 @@ class AttentionChip:
     """What attention needs of a chip; fields may be arrays, one chip each.
 
     bf16_flop_per_s, fp8_flop_per_s   peaks; fp8's is bf16's where there is none
-    clock_hz                          of the cycles that a kernel's start takes
+    clock_count_per_s                          of the cycles that a kernel's start takes
     warpgroup                         whether matrix instructions are wider than a warp
     unit_frac                         bf16 peak of a matrix unit, in those of an H100; 1 where units are not counted
     """
@@ -43,7 +43,7 @@ class AttentionChip:
     bf16_flop_per_s: float | Values
     fp8_flop_per_s: float | Values
     memory_bytes_per_s: float | Values
-    clock_hz: float | Values = CLOCK_HZ
+    clock_count_per_s: float | Values = CLOCK_HZ
     warpgroup: bool | NDArray[np.bool_] = True
     unit_frac: float | Values = 1.0
 
@@ -55,7 +55,7 @@ class AttentionChip:
         bf16 = chip.compute["bf16", "bf16"].number
         fp8 = chip.compute["fp8", "fp8"].number if ("fp8", "fp8") in chip.compute else bf16
         g = Generation.of(chip, facts)
-        return cls(bf16, fp8, main.number, g.clock_hz, g.warpgroup, g.unit_frac)
+        return cls(bf16, fp8, main.number, g.clock_count_per_s, g.warpgroup, g.unit_frac)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ def shape_sides(s: Shape, phase: Phase, chip: AttentionChip, kernel: AttentionKe
     fixed = np.where(chip.warpgroup, kernel.fixed_s, kernel.fixed_warp_s)
     if phase == "decode":
         fixed = np.where(fast & ((group > 1) | (not kernel.packed)), kernel.fixed_fp8_s, fixed)
-    fixed = kernel.launch_s + fixed * CLOCK_HZ / chip.clock_hz
+    fixed = kernel.launch_s + fixed * CLOCK_HZ / chip.clock_count_per_s
     memory = np.where(s.fp8_cache, kernel.memory_fp8_frac, kernel.memory_frac)
     per_byte = 1 / (chip.memory_bytes_per_s * np.where(chip.warpgroup, memory, kernel.memory_warp_frac))
     append = s.kv_heads * s.kv_bytes + s.heads * s.width * 2.0

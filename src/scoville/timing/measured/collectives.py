@@ -62,9 +62,9 @@ def line_seconds(
     return np.asarray(latency + (moved / line.bandwidth_frac + ramp) / link_bytes_per_s)
 
 
-def at_clock(line: CollectiveLine, clock_hz: float) -> CollectiveLine:
+def at_clock(line: CollectiveLine, clock_count_per_s: float) -> CollectiveLine:
     """A line fitted across chips on one of that clock: its latencies are cycles, given at an H100's clock."""
-    ratio = CLOCK_HZ / clock_hz
+    ratio = CLOCK_HZ / clock_count_per_s
     return replace(line, fixed_s=line.fixed_s * ratio, rank_s=line.rank_s * ratio)
 
 

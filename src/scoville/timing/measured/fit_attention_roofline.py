@@ -104,7 +104,7 @@ class Rows:
     phase: Phase
     family: str
     time_s: Array
-    weight: Array  # of each chip alike
+    weight_frac: Array  # of each chip alike
     shape: Shape
     chip: AttentionChip
     work: Work
@@ -150,7 +150,7 @@ class Rows:
         def residuals(x: Array) -> Array:
             k = kernel(x)
             kin = [np.log(getattr(k, a) / getattr(k, b)) for a, b in _KIN.items() if a in names]
-            return np.concatenate([self.weight * self.errors(k), _TIE * np.array(kin)])
+            return np.concatenate([self.weight_frac * self.errors(k), _TIE * np.array(kin)])
 
         low, high = zip(*(_RANGE.get(n.split("_")[0], (0.01, 1.0)) for n in names), strict=True)
         x0 = np.log([getattr(start, n) for n in names])

@@ -123,7 +123,7 @@ def fit_tables(folder: Path) -> dict[str, pl.DataFrame]:
             "line_frac": float(np.abs(np.expm1(error(part, line, links))).mean()),
         }
         scores.append({**labels, **score})
-    clocks = {c: Generation.of(facts.accelerator(c), facts).clock_hz for c in links}
+    clocks = {c: Generation.of(facts.accelerator(c), facts).clock_count_per_s for c in links}
     across, across_scores = fit_across(kept, links, clocks)
     narrow = [pl.col("time_s").cast(pl.Float32)]
     return {

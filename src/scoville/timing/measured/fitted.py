@@ -107,7 +107,7 @@ class FittedKernels:
         query, cache = ("bf16" if _BITS[r] == 16 else "fp8" for r in (pair[1], op.weight_rate))
         layout = HeadLayout(op.heads.heads, op.heads.kv_heads, op.heads.head_dim, op.heads.window, query, cache)
         g, fp8 = self.generation, max(peak, self.compute_flop_per_s.get(("fp8", "fp8"), peak))
-        chip = AttentionChip(peak, fp8, self.memory_bytes_per_s, g.clock_hz, g.warpgroup, g.unit_frac)
+        chip = AttentionChip(peak, fp8, self.memory_bytes_per_s, g.clock_count_per_s, g.warpgroup, g.unit_frac)
         found = roofline_sides(layout, phase, chip, self.attention[phase])
         # Each side at least as long as at full peak and full bandwidth, whatever is drawn.
         pair_s, token_s = light_sides(layout, phase, chip)
@@ -252,7 +252,7 @@ def fitted_kernels(accelerator: Accelerator, facts: Facts, family: str) -> Fitte
         fixed_s = min(products["fp8"].fixed_s, products["bf16"].fixed_s)
         products["fp8"] = replace(products["fp8"], fixed_s=fixed_s)
     fitted = [facts.accelerator(chip) for chip in SWITCHED]
-    latencies = [c.links[0].latency.number * Generation.of(c, facts).clock_hz / CLOCK_HZ for c in fitted]
+    latencies = [c.links[0].latency.number * Generation.of(c, facts).clock_count_per_s / CLOCK_HZ for c in fitted]
     return FittedKernels(
         chip=accelerator.id,
         family=known,
@@ -265,7 +265,7 @@ def fitted_kernels(accelerator: Accelerator, facts: Facts, family: str) -> Fitte
         },
         attention={phase: AttentionKernel.of(facts, phase, known) for phase in get_args(Phase)},
         lines={
-            kind: at_clock(collectives.fitted_line(facts, kind, known), generation.clock_hz)
+            kind: at_clock(collectives.fitted_line(facts, kind, known), generation.clock_count_per_s)
             for kind in collectives.KINDS
         },
         share_frac={
@@ -276,6 +276,6 @@ def fitted_kernels(accelerator: Accelerator, facts: Facts, family: str) -> Fitte
         compute_flop_per_s={pair: fact.number for pair, fact in accelerator.compute.items()},
         memory_bytes_per_s=tier.bandwidth.number if tier and tier.bandwidth else np.nan,
         generation=generation,
-        link_latency_s=float(np.mean(latencies)) * CLOCK_HZ / generation.clock_hz,
+        link_latency_s=float(np.mean(latencies)) * CLOCK_HZ / generation.clock_count_per_s,
         routing=str(facts.get("kernel-moe", "routing").value),
     )
