@@ -214,3 +214,14 @@ def test_power_and_ramp_hold_owned_chips_back(tmp_path: Path, facts: Facts) -> N
     assert np.diff(build.owned_count[0]).max() <= 1000
     assert build.power_w[0].max() <= 40e6
     assert not math.isnan(break_even(model, "Build", "Rent").claim_frac)
+
+
+def test_chances_happen_as_often_as_they_are_said_to(tmp_path: Path, facts: Facts) -> None:
+    file = read_own(written(tmp_path, STUDY))
+    model = OwnModel(file, facts, Draws(1, 4000), capacities(file, facts))
+    build = next(o for o in file.question.option if o.kind == "build")
+    _, risks = model.programme(build)
+    for name, happened in (("cancel_chance", risks.cancelled_frac > 0), ("delay_chance", risks.delay_s > 0)):
+        said = model.fact(name).mean()
+        # four standard errors of 4,000 draws
+        assert happened.mean() == pytest.approx(said, abs=4 * np.sqrt(said * (1 - said) / 4000)), name

@@ -266,8 +266,8 @@ class OwnModel:
     ) -> tuple[Schedule, Risks]:
         """When a chip of one's own serves and what its programme pays, with the chances drawn."""
         n, built = self.draws.n, self.built[option.name]
-        late = self.draws.uniform("ownership.delay_chance") < self.fact("delay_chance")
-        stopped = self.draws.uniform("ownership.cancel_chance") < self.fact("cancel_chance")
+        late = self.draws.uniform("event-delay") < self.fact("delay_chance")
+        stopped = self.draws.uniform("event-cancel") < self.fact("cancel_chance")
         if n == 1:
             late, stopped = np.zeros(1, bool), np.zeros(1, bool)
         share = next((x for x in (claim, scenario.claim_share, option.claim_share) if x is not None), None)
