@@ -205,7 +205,9 @@ def deployed(
         return replace(refused, refusal=reason)
     p, steady, found = best
     per_chip = found.tokens_per_s / p.chips
-    sampled = _sampled(accelerator, work, facts, draws, kernels, p, steady.batch_count) * (per_chip / steady.tokens_per_s)
+    sampled = _sampled(accelerator, work, facts, draws, kernels, p, steady.batch_count) * (
+        per_chip / steady.tokens_per_s
+    )
     hour = float(central.total_usd_per_h[0]) + nre_usd_per_h
     hours = drawn.total_usd_per_h + nre_usd_per_h
     with np.errstate(divide="ignore"):

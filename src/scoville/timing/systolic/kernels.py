@@ -1,8 +1,8 @@
 """The systolic timer behind the interface of measured kernels: curves and sides, drawn at a chip's central figures.
 
 Every kernel takes the launch of the roofline on top. Samples of a chip scale what its arithmetic bounds by their peak
-and the share of it that busy arrays reach, the rest by their bandwidth and its share. Collectives, about which arrays say nothing, are those of the fitted roofline, and
-element-wise work stays on the roofline.
+and the share of it that busy arrays reach, the rest by their bandwidth and its share. Collectives, about which arrays
+say nothing, are those of the fitted roofline, and element-wise work stays on the roofline.
 """
 
 from __future__ import annotations
@@ -129,5 +129,5 @@ def systolic_kernels(
             f"{accelerator.id} has no matrix units that the systolic timer could time: its facts hold no "
             f"microarchitecture; add array_rows, array_columns, clock and the rest with --facts, or leave --timer out"
         )
-    shares = (draws.sample(facts.get("systolic", name)) for name in ("compute_share", "memory_share"))
-    return SystolicKernels(times, collectives, *shares)
+    compute, memory = (draws.sample(facts.get("systolic", name)) for name in ("compute_share", "memory_share"))
+    return SystolicKernels(times, collectives, compute, memory)
