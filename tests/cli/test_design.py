@@ -113,6 +113,13 @@ def test_a_space_without_a_design_that_can_serve_says_why(space: Path, tmp_path:
     assert list(tmp_path.glob(".*")) == [], "the checkpoint of a search that is over was left"
 
 
+def test_a_space_whose_designs_are_all_too_small_says_no_more_than_that(space: Path, tmp_path: Path) -> None:
+    space.write_text(space.read_text().replace("llama-3.1-8b", "deepseek-r1"))
+    done = CliRunner().invoke(app, ["design", str(space), "--out", str(tmp_path / "found")])
+    assert done.exit_code == 2
+    assert done.stderr.rstrip().endswith("of 4 points 4 cannot hold a model and its cache")
+
+
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [

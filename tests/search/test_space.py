@@ -168,6 +168,7 @@ def test_the_supply_of_a_quarter_counts_for_all_quarters(tmp_path: Path) -> None
         ('ttft = "1 s"', 'ttft = "0 s"', "[serve] ttft", "expected greater than 0"),
         ('start = "2026-10"', 'start = "soon"', "[program] start", "expected a month such as '2026-09'"),
         ('volume = "10000 chips"', "", "[program] volume", "is missing"),
+        ('volume = "10000 chips"', 'volume = "0.001 chips"', "[program] volume", "greater than or equal to 1"),
         ('owner = "hyperscaler"', 'owner = "me"', "[ownership] owner", "'hyperscaler' or 'neocloud'"),
         ('owner = "hyperscaler"', 'owner = "hyperscaler"\nrate = 1', "[ownership] rate", "is not a setting"),
     ],

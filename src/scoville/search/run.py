@@ -15,7 +15,7 @@ from scoville.facts import Facts
 from scoville.search import describe, finalists, regret, sensitivity
 from scoville.search.answer import Answer, Regret, Reuse
 from scoville.search.climb import Cost
-from scoville.search.coarse import BREAKS, Coarse
+from scoville.search.coarse import BREAKS, TOO_SMALL, Coarse
 from scoville.search.deployed import Load, load
 from scoville.search.findings import approximations, sentences
 from scoville.search.found import Found
@@ -126,13 +126,17 @@ def _none(space: Space, coarse: Coarse, found: Found) -> str:
     )
     if found.broken[BREAKS] == found.tried_count:
         return f"{said}; {coarse.refusal(space.design(0))}"
+    if found.broken[BREAKS] + found.broken[TOO_SMALL] == found.tried_count:
+        return said
     own = found.cheapest if len(space.serve) == 1 else found.cheapest[1:]
     for serve, cheapest, front in zip(space.serve, own, found.fronts, strict=True):
         if len(cheapest.number):
             continue
         t = serve.targets
         if not len(front):
-            said += f"; for {serve.name} none that fits meets the target of the first token, {show(t.ttft_s, 's')}"
+            said += (
+                f"; for {serve.name} nothing both fits and meets the target of the first token, {show(t.ttft_s, 's')}"
+            )
         else:
             said += (
                 f"; for {serve.name} the quickest under the target of the first token takes "

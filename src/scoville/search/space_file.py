@@ -82,7 +82,7 @@ class _MappingTable(_Table):
 class _ProgramTable(_Table):
     """[program]: how many chips share the one-time cost, when the design begins, whose margin is paid."""
 
-    volume: _Count
+    volume: Annotated[float, _quantity("count"), Field(ge=1)]
     start: _Month
     nre: bool = True
     seller: str = "broadcom_xpu"
