@@ -106,6 +106,12 @@ def test_a_dearer_design_is_called_dearer() -> None:
     others = tuple(replace(b, mix=cheap if b.mix else None) for b in answer.bought)
     dear = replace(answer, bought=others)
     assert "stays dearer than" in charts.volume_title(dear, charts.volume_points(dear))
+    cheaper = tuple(
+        replace(b, deployed=tuple(replace(d, usd_per_token=cheap) if d.usd_per_token else d for d in b.deployed))
+        for b in answer.bought
+    )
+    title = charts.front_title(replace(answer, bought=cheaper), answer.served[0])
+    assert title.endswith("takes 80 % less"), "a cheaper chip is said to take a part of a time as much"
 
 
 def test_the_line_of_designs_never_falls_with_speed() -> None:

@@ -100,7 +100,9 @@ def front_title(answer: Answer, served: Served) -> str:
         return f"{start}; no chip beside it can"
     reference, cheapest, name = min(there)
     what = "the reference" if reference else "the cheapest bought chip"
-    return f"{start}; {name}, {what}, takes {_times(cheapest / usd)} as much"
+    ratio = cheapest / usd
+    much = f"{_times(ratio)} as much" if ratio >= 1 else f"{wording.percent(1 - ratio)} less"
+    return f"{start}; {name}, {what}, takes {much}"
 
 
 def layers(answer: Answer) -> alt.LayerChart | None:
