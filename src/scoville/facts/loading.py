@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import re
-import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib import resources
@@ -20,6 +19,7 @@ from scoville.facts import names
 from scoville.facts.book import Facts, Subject, normal
 from scoville.facts.records import Fact
 from scoville.facts.schema import FactEntry, SourceEntry, SubjectEntry, check
+from scoville.files import parse_toml
 
 _HEADER = re.compile(r"\s*\[+\s*([^\]]+?)\s*\]")
 _NUMBER = re.compile(r"\s*[-+]?\.?\d")
@@ -94,12 +94,7 @@ def _user(path: Path) -> _File:
 
 
 def _parsed(label: str, text: str, *, user: bool) -> _File:
-    try:
-        tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        place = re.search(r" \(at line (\d+), column \d+\)", str(error))
-        line, reason = (f":{place[1]}", str(error)[: place.start()]) if place else ("", str(error))
-        raise FactError(f"{label}{line}: is not valid TOML: {reason}") from None
+    tables = parse_toml(text, label, FactError)
     file = _File(label, text, tables, user)
     for subject, table in tables.items():
         if not isinstance(table, dict):

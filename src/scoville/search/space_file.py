@@ -6,7 +6,6 @@ Every error names file, line and field, what the file says, and what is allowed.
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Iterable
 from itertools import product
 from pathlib import Path
@@ -17,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from scoville import transformer
 from scoville.economics import OwnershipTerms
 from scoville.errors import DeploymentError, DesignError, ScovilleError, UnitError, nearest
+from scoville.files import parse_toml, read_text
 from scoville.search.design_ranges import BATCH, Reader, line_of, numbers, parts
 from scoville.search.space import Limits, Serve, Space, Supply
 from scoville.serving import Targets
@@ -149,16 +149,8 @@ class _SpaceFile(_Table):
 
 def read_space(path: Path) -> Space:
     """Read and check a space file. Raises DesignError, or the error of what it names, with file, field and remedy."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise DesignError(f"{path}: there is no such space file; docs/search.md says how one is written") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DesignError(f"{path}: cannot be read as text: {error}") from None
-    try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise DesignError(f"{path}: is not valid TOML: {error}") from None
+    text = read_text(path, DesignError, "there is no such space file; docs/search.md says how one is written")
+    raw = parse_toml(text, path, DesignError)
     try:
         file = _SpaceFile.model_validate(raw)
     except ValidationError as error:

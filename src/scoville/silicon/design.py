@@ -5,7 +5,6 @@ Slices, arrays and memories are per compute die; `docs/silicon.md` shows a whole
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -18,6 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from scoville.errors import DesignError, UnitError, nearest
 from scoville.facts.names import compute_formats
+from scoville.files import parse_toml
 from scoville.units import example, parse
 
 Array = NDArray[np.float64]
@@ -186,10 +186,7 @@ def read_design(path_or_bundled_id: str | Path) -> Design:
 
 def parse_design(text: str, label: str, id: str) -> Design:
     """The design in this TOML text; `label` names it in errors. Raises DesignError."""
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise DesignError(f"{label}: is not valid TOML: {error}") from None
+    table = parse_toml(text, label, DesignError)
     try:
         file = DesignFile.model_validate(table)
     except ValidationError as error:

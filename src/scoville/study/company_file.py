@@ -7,7 +7,6 @@ with both named.
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, Stric
 from scoville.economics.company import YEAR_S
 from scoville.errors import FactError, StudyError, UnitError, nearest
 from scoville.facts import Fact, Facts
+from scoville.files import parse_toml, read_text
 from scoville.units import example, parse, show
 
 _FACT = re.compile(r"([a-z][a-z0-9-]*)\.([a-z0-9_]+)")
@@ -183,14 +183,8 @@ class CompanyFile:
 
 def read_company(path: Path, facts: Facts) -> CompanyFile:
     """Read and check a question about a company. Raises StudyError with file, setting and remedy."""
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise StudyError(f"{path}: there is no such study file; docs/company.md says how one is written") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise StudyError(f"{path}: cannot be read as text: {error}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise StudyError(f"{path}: is not valid TOML: {error}") from None
+    text = read_text(path, StudyError, "there is no such study file; docs/company.md says how one is written")
+    raw = parse_toml(text, path, StudyError)
     try:
         file = _File.model_validate(raw)
     except ValidationError as error:

@@ -5,8 +5,6 @@ Read once, checked here and in `own_terms`; SI from here on. docs/own.md lists t
 
 from __future__ import annotations
 
-import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationError
 
 from scoville.errors import StudyError, nearest
+from scoville.files import parse_toml, read_text
 from scoville.study.question import (
     Fraction,
     ModelTable,
@@ -178,18 +177,8 @@ _NEEDS: Mapping[str, tuple[str, ...]] = {
 
 def read_own(path: Path) -> OwnFile:
     """Read and check a question of owning. Raises StudyError with file, field and remedy."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise StudyError(f"{path}: there is no such study file; docs/own.md says how one is written") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise StudyError(f"{path}: cannot be read as text: {error}") from None
-    try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        place = re.search(r" \(at line (\d+), column \d+\)", str(error))
-        line, reason = (f":{place[1]}", str(error)[: place.start()]) if place else ("", str(error))
-        raise StudyError(f"{path}{line}: is not valid TOML: {reason}") from None
+    text = read_text(path, StudyError, "there is no such study file; docs/own.md says how one is written")
+    raw = parse_toml(text, path, StudyError)
     try:
         question = OwnQuestion.model_validate(raw)
     except ValidationError as error:

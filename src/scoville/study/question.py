@@ -6,7 +6,6 @@ Read once, checked here, SI from here on. Every error names the file and the fie
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic.fields import FieldInfo
 
 from scoville.errors import StudyError, UnitError, nearest
+from scoville.files import parse_toml, read_text
 from scoville.serving import Targets
 from scoville.transformer.architecture import FORMATS
 from scoville.transformer.step import Precision
@@ -155,18 +155,8 @@ class QuestionFile:
 
 def read_question(path: Path) -> QuestionFile:
     """Read and check a study file. Raises StudyError with file, field and remedy."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise StudyError(f"{path}: there is no such study file; docs/studies.md says how one is written") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise StudyError(f"{path}: cannot be read as text: {error}") from None
-    try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        place = re.search(r" \(at line (\d+), column \d+\)", str(error))
-        line, reason = (f":{place[1]}", str(error)[: place.start()]) if place else ("", str(error))
-        raise StudyError(f"{path}{line}: is not valid TOML: {reason}") from None
+    text = read_text(path, StudyError, "there is no such study file; docs/studies.md says how one is written")
+    raw = parse_toml(text, path, StudyError)
     try:
         question = Question.model_validate(raw)
     except ValidationError as error:
@@ -227,7 +217,7 @@ def _settings(tables: Mapping[str, FieldInfo], table: str) -> list[str]:
 
 def _given(text: str, location: tuple[int | str, ...]) -> Any:
     """What the file says there, as it is written."""
-    value: Any = tomllib.loads(text)
+    value: Any = parse_toml(text, "", StudyError)
     for part in location:
         value = value[part]
     return value
