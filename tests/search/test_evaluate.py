@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scoville import traffic
 from scoville.economics import HourlyCost, OwnershipTerms, owned
 from scoville.facts import Draws, Facts, load
-from scoville.search.evaluate import Candidates, Points, Task, candidates, evaluate, hour, reference, sold, task
+from scoville.search.evaluate import Candidates, Points, Task, candidates, evaluate, hour, reference, task
 from scoville.search.one import Asked, evaluate_one
 from scoville.serving.shape import TrafficShape, shape
 from scoville.serving.steady import Targets, steady_state
@@ -115,14 +115,14 @@ def test_random_points_equal_the_scalar_path(facts: Facts, like: Chips, served: 
 def test_an_hour_costs_what_the_owner_of_such_a_chip_pays(name: str, facts: Facts, like: Chips) -> None:
     design = read_design(name)
     chip = accelerator(design, facts, date=DATE, volume=VOLUME)
-    cost = owned(sold(chip, TERMS), facts, Draws.central(), TERMS)
+    cost = owned(chip, facts, Draws.central(), TERMS)
     assert isinstance(cost, HourlyCost)
     assert built(design, facts, like).usd_per_h[0] == pytest.approx(cost.total_usd_per_h[0], rel=1e-9)
 
 
 def test_a_chip_made_for_its_owner_is_paid_in_full(facts: Facts) -> None:
     chip = accelerator(read_design("h100"), facts, date=DATE, volume=VOLUME, seller="none")
-    cost = owned(sold(chip, TERMS), facts, Draws.central(), TERMS)
+    cost = owned(chip, facts, Draws.central(), TERMS)
     assert isinstance(cost, HourlyCost)
     assert cost.parts is not None
     share = cost.parts.vendor_margin_usd_per_h[0] / cost.total_usd_per_h[0]

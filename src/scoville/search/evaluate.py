@@ -27,7 +27,7 @@ from scoville.economics import OwnershipTerms
 from scoville.economics.annuity import YEAR_H, crf
 from scoville.economics.terms import Reading
 from scoville.errors import DesignError
-from scoville.facts import Accelerator, Draws, Facts
+from scoville.facts import Draws, Facts
 from scoville.search.balance import RESULTS, points
 from scoville.serving.shape import TrafficShape
 from scoville.serving.steady import Targets, average_step, bubble_frac, worst_rank_frac
@@ -63,7 +63,7 @@ _ACTIVATION_BYTES = 2 * 2.0  # what an operator reads and writes of each token a
 @dataclass(frozen=True, slots=True)
 class Hour:
     """What an owned chip-hour comes to, in USD per hour of each USD of the chip's price, of each W of its TDP, of each
-    USD of one-time cost per chip, and by itself: `economics.owned` of `sold` at central facts, which is linear in the
+    USD of one-time cost per chip, and by itself: `economics.owned` of `silicon.accelerator` at central facts, which is linear in the
     four. The purchase factor is for street prices: the server's, but not that of a chip made for its owner."""
 
     of_price_usd_per_h: float
@@ -94,13 +94,6 @@ def hour(facts: Facts, terms: OwnershipTerms) -> Hour:
         of_nre_usd_per_h=capital,
         fixed_usd_per_h=term("system_adder") * term("purchase_factor") * paid,
     )
-
-
-def sold(chip: Accelerator, terms: OwnershipTerms) -> Accelerator:
-    """The chip of a design, its price what this owner pays: its bill and its seller's margin, no street price that
-    a large buyer gets a rebate on."""
-    prices = tuple(replace(f, owner=terms.owner, vintage=terms.vintage) for f in chip.facts.get("price_chip", ()))
-    return replace(chip, facts={**chip.facts, "price_chip": prices})
 
 
 def reference(facts: Facts) -> Chips:

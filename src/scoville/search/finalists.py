@@ -13,7 +13,7 @@ from scoville.facts import Accelerator, Draws, Facts, Range
 from scoville.search.answer import Bought, Designed, Finalist
 from scoville.search.coarse import Coarse
 from scoville.search.deployed import Deployed, Load, deployed, kernels_of
-from scoville.search.evaluate import hour, sold
+from scoville.search.evaluate import hour
 from scoville.search.found import Found
 from scoville.search.sensitivity import scaled
 from scoville.search.space import Space, Value
@@ -81,7 +81,7 @@ class Trial:
             )
         except DesignError as error:
             return tuple(Deployed(design.id, design.name, s.name, refusal=str(error)) for s in space.serve)
-        return self._all(sold(chip, space.terms), nre_usd_per_chip, mappings)
+        return self._all(chip, nre_usd_per_chip, mappings)
 
     def _all(
         self, chip: Accelerator, nre_usd_per_chip: float, mappings: Sequence[Sequence[Parallelism]] | None

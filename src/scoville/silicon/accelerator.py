@@ -22,6 +22,7 @@ from scoville.silicon.power import power
 from scoville.silicon.technology import technology
 
 _SAMPLES, _SEED = 1000, 1
+_BUYER = "external"  # what any owner pays: a bill and a margin, no street price that a large buyer gets a rebate on
 _UNITS = {"bytes": "B", "bytes_per_s": "B/s", "flop_per_s": "FLOP/s", "w": "W", "mm2": "mm2", "usd": "USD",
           "count": "", "count_per_s": "Hz"}  # fmt: skip
 _BILL = {"bom_logic": (DIES, IO_DIES), "bom_memory": (MEMORY,), "bom_packaging": (INTERPOSER, SUBSTRATE),
@@ -59,6 +60,7 @@ def as_facts(design: Design, facts: Facts, *, date: str = "", volume: float = 1e
             ]
         lines += [f'driver = "{fact.driver}"'] if fact.driver else []
         lines += ['source = "derived"'] + ([f'as_of = "{date}"'] if date and fact.measure == "usd" else [])
+        lines += [f'owner = "{fact.owner}"'] if fact.owner else []
         lines += [f"note = {_quoted(fact.note)}", ""]
     return "\n".join(lines)
 
@@ -195,6 +197,7 @@ def _fact(
         as_of=dated or derived.as_of,
         kind="derived",
         distribution="triangular" if low < high else "fixed",
+        owner=_BUYER if name == "price_chip" else "",
         driver="hbm-price" if name == "bom_memory" else "",
         note=note,
     )
