@@ -63,8 +63,8 @@ _ACTIVATION_BYTES = 2 * 2.0  # what an operator reads and writes of each token a
 @dataclass(frozen=True, slots=True)
 class Hour:
     """What an owned chip-hour comes to, in USD per hour of each USD of the chip's price, of each W of its TDP, of each
-    USD of one-time cost per chip, and by itself: `economics.owned` of `silicon.accelerator` at central facts, which is linear in the
-    four. The purchase factor is for street prices: the server's, but not that of a chip made for its owner."""
+    USD of one-time cost per chip, and by itself: `economics.owned` of `silicon.accelerator` at central facts, which is
+    linear in the four. The purchase factor is for street prices: the server's, but not a chip's made for its owner."""
 
     of_price_usd_per_h: float
     of_tdp_usd_per_h: float
