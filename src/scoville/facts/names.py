@@ -12,6 +12,15 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 FORMATS = ("fp32", "bf16", "fp8", "int8", "fp4", "int4")
+# Formats that hold a value of the named one without losing it, narrowest first.
+WIDER: dict[str, tuple[str, ...]] = {
+    "fp4": ("fp4", "fp8", "bf16", "fp32"),
+    "int4": ("int4", "int8", "bf16", "fp32"),
+    "fp8": ("fp8", "bf16", "fp32"),
+    "int8": ("int8", "bf16", "fp32"),
+    "bf16": ("bf16", "fp32"),
+    "fp32": ("fp32",),
+}
 _FORMAT = "(" + "|".join(FORMATS) + ")"
 _COMPUTE = re.compile(f"compute_{_FORMAT}(?:_{_FORMAT})?")
 

@@ -28,6 +28,7 @@ from scoville.economics.annuity import YEAR_H, crf
 from scoville.economics.terms import Reading
 from scoville.errors import DesignError
 from scoville.facts import Draws, Facts
+from scoville.facts.names import WIDER
 from scoville.search.balance import RESULTS, points
 from scoville.serving.shape import TrafficShape
 from scoville.serving.steady import Targets, average_step, bubble_frac, worst_rank_frac
@@ -48,15 +49,6 @@ from scoville.transformer.step import Parallelism
 Bools = NDArray[np.bool_]
 Pair = tuple[str, str]
 _REFERENCE = "jalapeno"
-# Formats that hold a value of the named one without losing it, narrowest first, as in timing.chips.
-WIDER: dict[str, tuple[str, ...]] = {
-    "fp4": ("fp4", "fp8", "bf16", "fp32"),
-    "int4": ("int4", "int8", "bf16", "fp32"),
-    "fp8": ("fp8", "bf16", "fp32"),
-    "int8": ("int8", "bf16", "fp32"),
-    "bf16": ("bf16", "fp32"),
-    "fp32": ("fp32",),
-}
 _ACTIVATION_BYTES = 2 * 2.0  # what an operator reads and writes of each token and element, bf16
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from scoville.errors import FactError
 from scoville.facts import Accelerator, Draws, Fact, Facts
+from scoville.facts.names import WIDER
 from scoville.timing.measured.fitted import FAMILIES, FittedKernels, fitted_kernels
 from scoville.timing.measured.kernels import MeasuredKernels, measured_kernels
 from scoville.timing.systolic.kernels import SystolicKernels, systolic_kernels
@@ -22,15 +23,6 @@ Pair = tuple[str, str]
 SYSTOLIC = "systolic"  # in place of an engine family: time the chip's arrays
 TIMERS = (*FAMILIES, SYSTOLIC)
 FITTED_CLASSES = ("gemm", "moe", "attention", "collective")
-# Formats that can hold a value of the named format without losing it, narrowest first.
-_WIDER: dict[str, tuple[str, ...]] = {
-    "fp4": ("fp4", "fp8", "bf16", "fp32"),
-    "int4": ("int4", "int8", "bf16", "fp32"),
-    "fp8": ("fp8", "bf16", "fp32"),
-    "int8": ("int8", "bf16", "fp32"),
-    "bf16": ("bf16", "fp32"),
-    "fp32": ("fp32",),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +82,8 @@ class Chips:
         The exact pair; else the same weights with wider activations; else both widened, least first. Weights stay as
         stored. Raises FactError for a chip without any rate wide enough.
         """
-        for w in _WIDER[weight]:
-            for a in _WIDER[activation]:
+        for w in WIDER[weight]:
+            for a in WIDER[activation]:
                 if (w, a) in self.compute_flop_per_s:
                     return w, a
         asked = " or ".join(f"compute_{name}" for name in dict.fromkeys((weight, "bf16")))

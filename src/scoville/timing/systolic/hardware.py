@@ -14,11 +14,10 @@ from typing import Literal
 from scoville.errors import FactError
 from scoville.facts import Accelerator, Fact, Facts
 from scoville.facts.names import FORMATS as RATES
+from scoville.facts.names import WIDER
 from scoville.transformer.architecture import FORMATS, Format
 
 Operand = Literal["weights", "activations"]
-# Formats that hold a value of the one before without losing it, as timing.chips widens them.
-_LADDERS = (("fp4", "fp8", "bf16", "fp32"), ("int4", "int8", "bf16", "fp32"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,13 +155,8 @@ def _rates(accelerator: Accelerator) -> dict[tuple[str, str], float]:
     known = {pair: fact.number for pair, fact in accelerator.compute.items()}
     rates = {}
     for weight, activation in product(RATES, repeat=2):
-        for pair in product(_wider(weight), _wider(activation)):
+        for pair in product(WIDER[weight], WIDER[activation]):
             if pair in known:
                 rates[weight, activation] = known[pair]
                 break
     return rates
-
-
-def _wider(rate: str) -> tuple[str, ...]:
-    ladder = next(x for x in _LADDERS if rate in x)
-    return ladder[ladder.index(rate) :]
