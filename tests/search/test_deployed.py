@@ -10,10 +10,11 @@ import pytest
 from scoville.facts import Draws, Facts
 from scoville.facts import load as load_facts
 from scoville.search.deployed import Load, deployed, load
-from scoville.search.finalists import all_of_sram
 from scoville.search.space import Space
 from scoville.search.space_file import read_space
 from scoville.serving import Targets
+from scoville.silicon import accelerator, read_design
+from scoville.timing import chips
 
 STUDY = Path(__file__).parents[2] / "studies" / "designs" / "llama-70b-chat.toml"
 
@@ -84,7 +85,9 @@ def test_without_a_target_for_the_first_token_the_load_is_what_is_served(
 
 
 def test_a_chip_of_sram_alone_leaves_no_memory_aside(facts: Facts) -> None:
-    freed = all_of_sram(facts)
-    assert freed.get("engine", "memory_fraction").number == 1.0
-    assert freed.get("engine", "activation_reserve").number < 1e6
-    assert freed.get("engine", "step_overhead") == facts.get("engine", "step_overhead"), "another fact moved"
+    alone, beside = (
+        chips(accelerator(read_design(name), facts), facts, Draws.central()) for name in ("gc200", "jalapeno")
+    )
+    assert alone.memory_use_frac[0] == 1.0
+    assert alone.reserve_bytes[0] < 1e6
+    assert alone.step_overhead_s == beside.step_overhead_s, "another fact moved"

@@ -15,7 +15,6 @@ from scoville.search.coarse import Coarse
 from scoville.search.deployed import Deployed, Load, deployed, kernels_of
 from scoville.search.evaluate import hour
 from scoville.search.found import Found
-from scoville.search.sensitivity import scaled
 from scoville.search.space import Space, Value
 from scoville.search.sweep import Spread
 from scoville.serving.candidates import candidate_parallelisms
@@ -87,9 +86,7 @@ class Trial:
         self, chip: Accelerator, nre_usd_per_chip: float, mappings: Sequence[Sequence[Parallelism]] | None
     ) -> tuple[Deployed, ...]:
         space, facts = self.space, self.facts
-        if chip.tier("main") is None:
-            facts = all_of_sram(facts)
-        nre = hour(self.facts, space.terms).of_nre_usd_per_h * nre_usd_per_chip
+        nre = hour(facts, space.terms).of_nre_usd_per_h * nre_usd_per_chip
         draws = Draws(space.seed, space.samples_count)
         most = _MOST_MAPPINGS if mappings is None and kernels_of(chip, facts) == SYSTOLIC else 1000
         ways = mappings or [self._mappings(chip, load) for load in self.loads]
@@ -170,13 +167,6 @@ def _bought(space: Space, chip: Accelerator, found: tuple[Deployed, ...], refere
         refusal="; ".join(f"{d.serve}: {d.refusal}" for d in found if d.refusal),
         reference=reference,
     )
-
-
-def all_of_sram(facts: Facts) -> Facts:
-    """As engines would be on a chip with nothing but SRAM: no share of it is left free, none set aside for buffers."""
-    share, reserve = (facts.get("engine", name).number for name in ("memory_fraction", "activation_reserve"))
-    freed = scaled(facts, lambda f: f.key == "engine.memory_fraction", 1 / share)
-    return scaled(freed, lambda f: f.key == "engine.activation_reserve", 1e-6 if reserve > 0 else 1.0)
 
 
 def mix(space: Space, found: Sequence[Deployed]) -> Range | None:
