@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.pages import alike
 
 from scoville.claims.deepseek_day import DECODE, PREFILL, Prediction, arithmetic, nodes_count, predict
 from scoville.errors import DeploymentError
@@ -143,26 +143,3 @@ def prediction_rows(predictions: list[Prediction]) -> list[str]:
             cells.append(f"{c.central:,.0f} ({c.p10:,.0f}-{c.p90:,.0f}) | {100 * line.error_frac:+.0f} %")
         rows.append(f"| {name} | {p.sequences_count:.0f} | {' | '.join(cells)} |")
     return rows
-
-
-def alike(row: str, text: str) -> bool:
-    """Whether the page has the row with figures within 15 % (shares and errors within 3 points): the timers' fits move.
-
-    Cells of a row are compared with those of the line that begins with the same cell.
-    """
-    first = row.split("|")[1]
-    for line in text.splitlines():
-        if line.startswith(f"|{first}|"):
-            pairs = list(
-                zip(*(re.findall(r"[-+]?[\d,]*\.?\d+", x.replace(first, "", 1)) for x in (row, line)), strict=True)
-            )
-            near = [(a, b, _slack(a)) for a, b in pairs]
-            values = [(float(a.replace(",", "")), float(b.replace(",", "")), slack) for a, b, slack in near]
-            return all(abs(a - b) <= 0.15 * abs(b) + slack for a, b, slack in values)
-    return False
-
-
-def _slack(figure: str) -> float:
-    """Points for whole percents and counts below 1,000, tenths for one decimal, thousandths for more."""
-    decimals = len(figure.partition(".")[2])
-    return 5e-3 if decimals > 1 or "," in figure else 0.3 if decimals else 3.0

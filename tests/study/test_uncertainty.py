@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.pages import alike
 
 from scoville import traffic, transformer
 from scoville.economics.sensitivity import Bar, Sobol, sobol, streams, tornado
@@ -153,26 +153,3 @@ def share_rows(shares: Sobol, bars: tuple[Bar, ...]) -> list[str]:
         f"{at[i.name].at_low * 1e6:.3f} | {at[i.name].at_high * 1e6:.3f} |"
         for i in shares.indices[:SHOWN]
     ]
-
-
-def alike(row: str, text: str) -> bool:
-    """Whether the page has the row with figures within 15 % (shares and errors within 3 points): the timers' fits move.
-
-    Cells of a row are compared with those of the line that begins with the same cell.
-    """
-    first = row.split("|")[1]
-    for line in text.splitlines():
-        if line.startswith(f"|{first}|"):
-            pairs = list(
-                zip(*(re.findall(r"[-+]?[\d,]*\.?\d+", x.replace(first, "", 1)) for x in (row, line)), strict=True)
-            )
-            near = [(a, b, _slack(a)) for a, b in pairs]
-            values = [(float(a.replace(",", "")), float(b.replace(",", "")), slack) for a, b, slack in near]
-            return all(abs(a - b) <= 0.15 * abs(b) + slack for a, b, slack in values)
-    return False
-
-
-def _slack(figure: str) -> float:
-    """Points for whole percents and counts below 1,000, tenths for one decimal, thousandths for more."""
-    decimals = len(figure.partition(".")[2])
-    return 5e-3 if decimals > 1 or "," in figure else 0.3 if decimals else 3.0
