@@ -1,4 +1,4 @@
-"""TOML files that users write, read at the border with one sentence for what is wrong."""
+"""TOML files that users write: read at the border, tables and quantities checked, one sentence for what is wrong."""
 
 from __future__ import annotations
 
@@ -7,7 +7,30 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from scoville.errors import ScovilleError
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from scoville.errors import ScovilleError, UnitError
+from scoville.units import example, parse
+
+
+class Table(BaseModel):
+    """A table of such a file; a name that is no field of it is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def quantity(measure: str) -> BeforeValidator:
+    """Reads "3.35 TB/s", or a bare number, as a float in that measure; refuses anything else with an example."""
+
+    def read(value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise ValueError(f"expected a quantity such as '{example(measure)}'")
+        try:
+            return parse(str(value), measure, "")
+        except UnitError as error:
+            raise ValueError(str(error).removeprefix(": ")) from None
+
+    return BeforeValidator(read)
 
 
 def read_text(path: Path, error: type[ScovilleError], otherwise: str) -> str:

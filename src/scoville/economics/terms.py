@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -18,6 +18,18 @@ from scoville.facts import Accelerator, Draws, Fact, Facts
 
 Owner = Literal["hyperscaler", "neocloud"]
 OWNERS: tuple[Owner, ...] = ("hyperscaler", "neocloud")
+
+
+class Settings(Protocol):
+    """An [ownership] table as a file's reader has it, in SI: None where it leaves a term to the facts."""
+
+    owner: Owner
+    wacc: float | None
+    it_life: float | None
+    facility_life: float | None
+    electricity: float | None
+    pue: float | None
+    facility: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +48,20 @@ class OwnershipTerms:
     electricity_usd_per_j: float | None = None
     pue_frac: float | None = None
     facility_usd_per_w: float | None = None
+
+    @classmethod
+    def of(cls, table: Settings, vintage: str) -> OwnershipTerms:
+        """Those that a file's [ownership] table gives, at prices of that month."""
+        return cls(
+            owner=table.owner,
+            vintage=vintage,
+            wacc_frac=table.wacc,
+            it_life_s=table.it_life,
+            facility_life_s=table.facility_life,
+            electricity_usd_per_j=table.electricity,
+            pue_frac=table.pue,
+            facility_usd_per_w=table.facility,
+        )
 
     def __post_init__(self) -> None:
         if self.owner not in OWNERS:

@@ -11,48 +11,31 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from scoville import transformer
 from scoville.economics import OwnershipTerms
-from scoville.errors import DeploymentError, DesignError, ScovilleError, UnitError, nearest
-from scoville.files import parse_toml, read_text
+from scoville.errors import DeploymentError, DesignError, ScovilleError, nearest
+from scoville.files import Table, parse_toml, quantity, read_text
 from scoville.search.design_ranges import BATCH, Reader, line_of, numbers, parts
 from scoville.search.space import Limits, Serve, Space, Supply
 from scoville.serving import Targets
 from scoville.transformer import Architecture
 from scoville.transformer.sharding import check_sharding
 from scoville.transformer.step import Parallelism, Precision
-from scoville.units import example, parse
 
 MOST_POINTS = 5_000_000_000
 
 
-def _quantity(measure: str) -> BeforeValidator:
-    def read(value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise ValueError(f"expected a quantity such as '{example(measure)}'")
-        try:
-            return parse(str(value), measure, "")
-        except UnitError as error:
-            raise ValueError(str(error).removeprefix(": ")) from None
-
-    return BeforeValidator(read)
-
-
-_Seconds = Annotated[float, _quantity("s"), Field(gt=0)]
-_Count = Annotated[float, _quantity("count"), Field(gt=0)]
-_Fraction = Annotated[float, _quantity("frac"), Field(ge=0)]
+_Seconds = Annotated[float, quantity("s"), Field(gt=0)]
+_Count = Annotated[float, quantity("count"), Field(gt=0)]
+_Fraction = Annotated[float, quantity("frac"), Field(ge=0)]
 _Month = Annotated[str, Field(pattern=r"^20\d\d-(0[1-9]|1[0-2])$")]
 _Percentile = Annotated[float, Field(ge=50, lt=100)]
 _Counts = list[Annotated[int, Field(ge=1)]]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _ServeTable(_Table):
+class _ServeTable(Table):
     """[[serve]]: a model under a traffic, its share of all tokens, formats and targets."""
 
     model: str = Field(min_length=1)
@@ -68,7 +51,7 @@ class _ServeTable(_Table):
     tpot_percentile: _Percentile = 95
 
 
-class _MappingTable(_Table):
+class _MappingTable(Table):
     """[mapping]: degrees of parallelism and batches that are tried."""
 
     tensor: _Counts = Field(default=[1, 2, 4, 8], min_length=1)
@@ -79,52 +62,52 @@ class _MappingTable(_Table):
     batch: Any = Field(default={"from": 1, "to": 1024, "factor": 2})
 
 
-class _ProgramTable(_Table):
+class _ProgramTable(Table):
     """[program]: how many chips share the one-time cost, when the design begins, whose margin is paid."""
 
-    volume: Annotated[float, _quantity("count"), Field(ge=1)]
+    volume: Annotated[float, quantity("count"), Field(ge=1)]
     start: _Month
     nre: bool = True
     seller: str = "broadcom_xpu"
 
 
-class _PricesTable(_Table):
+class _PricesTable(Table):
     """[prices]: of which month."""
 
     vintage: _Month
 
 
-class _OwnershipTable(_Table):
+class _OwnershipTable(Table):
     """[ownership]: who owns; a term left out comes from the facts."""
 
     owner: Literal["hyperscaler", "neocloud"]
     wacc: _Fraction | None = None
     it_life: _Seconds | None = None
     facility_life: _Seconds | None = None
-    electricity: Annotated[float, _quantity("usd_per_j"), Field(ge=0)] | None = None
-    pue: Annotated[float, _quantity("frac"), Field(ge=1)] | None = None
-    facility: Annotated[float, _quantity("usd_per_w"), Field(ge=0)] | None = None
+    electricity: Annotated[float, quantity("usd_per_j"), Field(ge=0)] | None = None
+    pue: Annotated[float, quantity("frac"), Field(ge=1)] | None = None
+    facility: Annotated[float, quantity("usd_per_w"), Field(ge=0)] | None = None
 
 
-class _LimitsTable(_Table):
+class _LimitsTable(Table):
     """[limits]: beside reticle and package. Supplies are for the time given, or a quarter where `per` says so."""
 
-    die_area: Annotated[float, _quantity("mm2"), Field(gt=0)] | None = None
-    power: Annotated[float, _quantity("w"), Field(gt=0)] | None = None
+    die_area: Annotated[float, quantity("mm2"), Field(gt=0)] | None = None
+    power: Annotated[float, quantity("w"), Field(gt=0)] | None = None
     hbm_stacks: _Count | None = None
     cowos_wafers: _Count | None = None
     per: Literal["quarter", "total"] = "total"
     quarters: _Count = 4.0
 
 
-class _CompareTable(_Table):
+class _CompareTable(Table):
     """[compare]: the bought chips to beat, and the reference."""
 
-    bought: list[str] = []
+    bought: list[str] = Field(default=[])
     reference: str = "jalapeno"
 
 
-class _SearchTable(_Table):
+class _SearchTable(Table):
     """[search]: how many designs are simulated, how many samples their ranges rest on, from which seed."""
 
     finalists: int = Field(default=3, ge=1, le=50)
@@ -132,7 +115,7 @@ class _SearchTable(_Table):
     seed: int = Field(default=1, ge=0)
 
 
-class _SpaceFile(_Table):
+class _SpaceFile(Table):
     """A whole space file; [design] is a design file whose numbers may be lists or ranges, checked apart."""
 
     title: str = Field(min_length=1)
@@ -162,23 +145,14 @@ def read_space(path: Path) -> Space:
     names = [s.name for s in served]
     if len(set(names)) < len(names):
         raise reader.refused("serve", "name", f"{', '.join(names)} are not all different; give each [[serve]] a name")
-    o, limits = file.ownership, file.limits
+    limits = file.limits
     quarters = limits.quarters if limits.per == "quarter" else 1.0
     space = Space(
         title=file.title,
         path=path,
         parts=tuple(parts(reader, file.title, file.design)),
         serve=served,
-        terms=OwnershipTerms(
-            owner=o.owner,
-            vintage=file.prices.vintage,
-            wacc_frac=o.wacc,
-            it_life_s=o.it_life,
-            facility_life_s=o.facility_life,
-            electricity_usd_per_j=o.electricity,
-            pue_frac=o.pue,
-            facility_usd_per_w=o.facility,
-        ),
+        terms=OwnershipTerms.of(file.ownership, file.prices.vintage),
         volume_count=file.program.volume,
         start=file.program.start,
         nre=file.program.nre,

@@ -5,7 +5,7 @@ Slices, arrays and memories are per compute die; `docs/silicon.md` shows a whole
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -13,12 +13,11 @@ from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
-from scoville.errors import DesignError, UnitError, nearest
+from scoville.errors import DesignError, nearest
 from scoville.facts.names import compute_formats
-from scoville.files import parse_toml
-from scoville.units import example, parse
+from scoville.files import Table, parse_toml, quantity
 
 Array = NDArray[np.float64]
 PACKAGES = ("cowos-s", "cowos-l", "organic")
@@ -77,33 +76,17 @@ class Design:
         return self.active_slices_count * (self.arrays_per_slice_count - self.spare_arrays_per_slice_count)
 
 
-def _quantity(measure: str) -> Callable[[Any], float]:
-    def read(value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise ValueError(f"expected a quantity such as '{example(measure)}'")
-        try:
-            return parse(str(value), measure, "")
-        except UnitError as error:
-            raise ValueError(str(error).removeprefix(": ")) from None
-
-    return read
-
-
-_Hertz = Annotated[float, BeforeValidator(_quantity("count_per_s")), Field(gt=0, allow_inf_nan=False)]
-_Bytes = Annotated[float, BeforeValidator(_quantity("bytes")), Field(ge=0, allow_inf_nan=False)]
-_Rate = Annotated[float, BeforeValidator(_quantity("bytes_per_s")), Field(ge=0, allow_inf_nan=False)]
-_Some = Annotated[float, BeforeValidator(_quantity("bytes_per_s")), Field(gt=0, allow_inf_nan=False)]
-_Watts = Annotated[float, BeforeValidator(_quantity("w")), Field(gt=0, allow_inf_nan=False)]
+_Hertz = Annotated[float, quantity("count_per_s"), Field(gt=0, allow_inf_nan=False)]
+_Bytes = Annotated[float, quantity("bytes"), Field(ge=0, allow_inf_nan=False)]
+_Rate = Annotated[float, quantity("bytes_per_s"), Field(ge=0, allow_inf_nan=False)]
+_Some = Annotated[float, quantity("bytes_per_s"), Field(gt=0, allow_inf_nan=False)]
+_Watts = Annotated[float, quantity("w"), Field(gt=0, allow_inf_nan=False)]
 _Products = Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)]
 _None = Annotated[int, Field(ge=0, strict=True)]
 _One = Annotated[int, Field(ge=1, strict=True)]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ComputeTable(_Table):
+class ComputeTable(Table):
     """[compute]: what stands on one compute die, and how many of those a package has."""
 
     process: str
@@ -123,7 +106,7 @@ class ComputeTable(_Table):
     sram_shared: _Bytes = 0.0
 
 
-class MemoryTable(_Table):
+class MemoryTable(Table):
     """[memory]: which kind beside the dies and how many stacks a package; "none" for SRAM alone."""
 
     kind: str
@@ -132,7 +115,7 @@ class MemoryTable(_Table):
     bandwidth_per_stack: _Rate = 0.0
 
 
-class IoTable(_Table):
+class IoTable(Table):
     """[io]: links per package and direction, on dies of their own where `process` is given."""
 
     process: str = ""
@@ -143,14 +126,14 @@ class IoTable(_Table):
     host: _Rate = 0.0
 
 
-class PackageTable(_Table):
+class PackageTable(Table):
     """[package]: how the dies are joined, and the power that the package may take."""
 
     kind: str
     power_cap: _Watts
 
 
-class DesignFile(_Table):
+class DesignFile(Table):
     """A whole design file."""
 
     name: str

@@ -60,10 +60,7 @@ class OwnModel:
         self.start = quarter(q.time.start)
         self.quarters = round(q.time.horizon / QUARTER_S) + 1
         self.month = q.time.start if "Q" not in q.time.start else first_month(self.start)
-        self.owner = OwnershipTerms(
-            q.ownership.owner, self.month, q.ownership.wacc, q.ownership.it_life, q.ownership.facility_life,
-            q.ownership.electricity, q.ownership.pue, q.ownership.facility,
-        )  # fmt: skip
+        self.owner = OwnershipTerms.of(q.ownership, self.month)
         self.equipment: dict[str, Equipment] = {}
         for option in q.option:
             if option.kind == "build":

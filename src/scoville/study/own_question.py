@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from scoville.errors import StudyError, nearest
-from scoville.files import parse_toml, read_text
+from scoville.files import Table, parse_toml, quantity, read_text
 from scoville.study.question import (
     Fraction,
     ModelTable,
@@ -23,28 +23,26 @@ from scoville.study.question import (
     TargetsTable,
     TokensPerSecond,
     UncertaintyTable,
-    _quantity,
-    _Table,
 )
 
-Usd = Annotated[float, BeforeValidator(_quantity("usd"))]
-UsdPerHour = Annotated[float, BeforeValidator(_quantity("usd_per_h"))]
-UsdPerToken = Annotated[float, BeforeValidator(_quantity("usd_per_token"))]
-Count = Annotated[float, BeforeValidator(_quantity("count"))]
-Watts = Annotated[float, BeforeValidator(_quantity("w"))]
+Usd = Annotated[float, quantity("usd")]
+UsdPerHour = Annotated[float, quantity("usd_per_h")]
+UsdPerToken = Annotated[float, quantity("usd_per_token")]
+Count = Annotated[float, quantity("count")]
+Watts = Annotated[float, quantity("w")]
 QUARTER = r"^20\d\d-(Q[1-4]|0[1-9]|1[0-2])$"
 KINDS = ("rent", "buy", "build", "api")
 TERM_QUARTERS = {"3yr": 12, "1yr": 4, "on_demand": 0}
 
 
-class TimeTable(_Table):
+class TimeTable(Table):
     """[time]: the quarter in which is decided, and how long is looked ahead. Prices are of the decision's month."""
 
     start: str = Field(pattern=QUARTER)
     horizon: Seconds = Field(gt=0)
 
 
-class DemandTable(_Table):
+class DemandTable(Table):
     """[demand]: tokens a day in the first quarter of service, their growth by year, and the shape of a week."""
 
     first: TokensPerSecond = Field(gt=0)
@@ -56,26 +54,26 @@ class DemandTable(_Table):
     output_share: Fraction = Field(default=0.2, ge=0, le=1)
 
 
-class LoadTable(_Table):
+class LoadTable(Table):
     """[traffic]: the trace whose requests are simulated where [capacity] states no rate."""
 
     trace: str = Field(min_length=1)
 
 
-class MoneyTable(_Table):
+class MoneyTable(Table):
     """[money]: taxes, and how purchases are written off for them."""
 
     tax_rate: Fraction | None = Field(default=None, ge=0, lt=1)
     depreciation: Literal["declining", "straight", "at once"] = "declining"
 
 
-class TrainingTable(_Table):
+class TrainingTable(Table):
     """[training]: what training the model cost, to find the day on which serving it has cost more."""
 
     spend: Usd = Field(gt=0)
 
 
-class OptionTable(_Table):
+class OptionTable(Table):
     """[[option]]: one way to serve the demand; which settings it takes hangs on its kind."""
 
     name: str = Field(min_length=1)
@@ -107,7 +105,7 @@ class OptionTable(_Table):
     per_token: UsdPerToken | None = Field(default=None, ge=0)
 
 
-class ScenarioTable(_Table):
+class ScenarioTable(Table):
     """[[scenario]]: what turns out differently; ratios multiply, shares replace."""
 
     name: str = Field(min_length=1)
@@ -122,7 +120,7 @@ class ScenarioTable(_Table):
     cancelled: bool = False
 
 
-class OwnQuestion(_Table):
+class OwnQuestion(Table):
     """A whole question of owning."""
 
     title: str = Field(min_length=1)
@@ -250,7 +248,7 @@ def _where(raw: dict[str, Any], location: list[str]) -> str:
 
 
 def _settings(location: list[str]) -> list[str]:
-    tables: dict[str, type[_Table]] = {
+    tables: dict[str, type[Table]] = {
         "time": TimeTable, "demand": DemandTable, "option": OptionTable, "ownership": OwnershipTable,
         "money": MoneyTable, "traffic": LoadTable, "model": ModelTable, "precision": PrecisionTable,
         "targets": TargetsTable, "training": TrainingTable, "scenario": ScenarioTable,

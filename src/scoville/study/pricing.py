@@ -39,19 +39,9 @@ class Terms:
     @classmethod
     def of(cls, question: Question, shape: TrafficShape) -> Terms:
         """From the question file."""
-        o = question.ownership
         return cls(
             question=question,
-            ownership=OwnershipTerms(
-                owner=o.owner,
-                vintage=question.prices.vintage,
-                wacc_frac=o.wacc,
-                it_life_s=o.it_life,
-                facility_life_s=o.facility_life,
-                electricity_usd_per_j=o.electricity,
-                pue_frac=o.pue,
-                facility_usd_per_w=o.facility,
-            ),
+            ownership=OwnershipTerms.of(question.ownership, question.prices.vintage),
             shape=shape,
         )
 

@@ -6,46 +6,28 @@ Read once, checked here, SI from here on. Every error names the file and the fie
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
+from pydantic import BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 
-from scoville.errors import StudyError, UnitError, nearest
-from scoville.files import parse_toml, read_text
+from scoville.errors import StudyError, nearest
+from scoville.files import Table, parse_toml, quantity, read_text
 from scoville.serving import Targets
 from scoville.transformer.architecture import FORMATS
 from scoville.transformer.step import Precision
-from scoville.units import example, parse
+
+Seconds = Annotated[float, quantity("s")]
+TokensPerSecond = Annotated[float, quantity("tokens_per_s")]
+Fraction = Annotated[float, quantity("frac")]
+UsdPerJoule = Annotated[float, quantity("usd_per_j")]
+UsdPerWatt = Annotated[float, quantity("usd_per_w")]
 
 
-def _quantity(measure: str) -> Callable[[Any, ValidationInfo], float]:
-    def read(value: Any, _: ValidationInfo) -> float:
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise ValueError(f"expected a quantity such as '{example(measure)}'")
-        try:
-            return parse(str(value), measure, "")
-        except UnitError as error:
-            raise ValueError(str(error).removeprefix(": ")) from None
-
-    return read
-
-
-Seconds = Annotated[float, BeforeValidator(_quantity("s"))]
-TokensPerSecond = Annotated[float, BeforeValidator(_quantity("tokens_per_s"))]
-Fraction = Annotated[float, BeforeValidator(_quantity("frac"))]
-UsdPerJoule = Annotated[float, BeforeValidator(_quantity("usd_per_j"))]
-UsdPerWatt = Annotated[float, BeforeValidator(_quantity("usd_per_w"))]
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class TrafficTable(_Table):
+class TrafficTable(Table):
     """[traffic]: which requests, and how many of them a day."""
 
     trace: str = Field(min_length=1)
@@ -55,13 +37,13 @@ class TrafficTable(_Table):
     highest_utilisation: Fraction = Field(gt=0, le=1)
 
 
-class ModelTable(_Table):
+class ModelTable(Table):
     """[model]: a bundled name or the path of a config.json."""
 
     config: str = Field(min_length=1)
 
 
-class PrecisionTable(_Table):
+class PrecisionTable(Table):
     """[precision]: formats of weights ("declared" or a format), activations and KV cache."""
 
     weights: str
@@ -69,7 +51,7 @@ class PrecisionTable(_Table):
     kv: str
 
 
-class TargetsTable(_Table):
+class TargetsTable(Table):
     """[targets]: latency per request, and the percentile that must meet it."""
 
     ttft: Seconds = Field(gt=0)
@@ -78,20 +60,20 @@ class TargetsTable(_Table):
     tpot_percentile: float = Field(default=95, ge=50, lt=100)
 
 
-class AcceleratorsTable(_Table):
+class AcceleratorsTable(Table):
     """[accelerators]: the chips to compare."""
 
     compare: tuple[str, ...] = Field(min_length=1)
 
 
-class PricesTable(_Table):
+class PricesTable(Table):
     """[prices]: of which month, and rented on which term."""
 
     vintage: str = Field(pattern=r"^20\d\d-(0[1-9]|1[0-2])$")
     rent_term: Literal["3yr", "1yr", "on_demand", "spot"] = "3yr"
 
 
-class OwnershipTable(_Table):
+class OwnershipTable(Table):
     """[ownership]: who owns; a term left out comes from the facts."""
 
     owner: Literal["hyperscaler", "neocloud"]
@@ -103,14 +85,14 @@ class OwnershipTable(_Table):
     facility: UsdPerWatt | None = Field(default=None, ge=0)
 
 
-class UncertaintyTable(_Table):
+class UncertaintyTable(Table):
     """[uncertainty]: how many samples, from which seed."""
 
     samples: int = Field(default=1000, ge=100, le=100_000)
     seed: int = Field(default=1, ge=0)
 
 
-class Question(_Table):
+class Question(Table):
     """A whole study file."""
 
     title: str = Field(min_length=1)
